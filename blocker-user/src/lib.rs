@@ -1,0 +1,6 @@
+//! The user half of doveblock, from a byte of Dovecot's log to an entry in a kernel map.
+//! ARCHITECTURE.md has the map of the modules and what each must not do.
+#![forbid(unsafe_code)]
+
+pub mod dovecot;
+pub mod time;
