@@ -3,4 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod dovecot;
+pub mod firewall;
+pub mod jail;
 pub mod time;

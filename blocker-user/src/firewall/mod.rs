@@ -1,0 +1,159 @@
+//! The seam to the kernel. In go bans, out comes what is enforced.
+//!
+//! [`Xdp`] is the only place in the project that speaks to aya; [`Memory`] stands in for it
+//! with `--dry-run` and in tests. Neither decides anything: whom to ban, and until when, is
+//! the jail's business.
+
+mod clock;
+mod memory;
+mod pins;
+mod slot;
+mod trace;
+mod xdp;
+
+use std::{net::IpAddr, path::PathBuf};
+
+use blocker_common::abi;
+use ipnet::IpNet;
+
+use crate::time::LogTime;
+
+pub use memory::Memory;
+pub use pins::{Detached, detach};
+pub use xdp::{Options, Xdp, XdpMode};
+
+/// A ban to be enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub subject: IpNet,
+    pub banned_at: LogTime,
+    /// `None` for a ban without end.
+    pub expires: Option<LogTime>,
+    /// Failures that led to it, 0 for a ban by hand.
+    pub attempts: u32,
+}
+
+/// A ban as it is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enforced {
+    pub order: Order,
+    pub dropped_packets: u64,
+    pub dropped_bytes: u64,
+}
+
+/// A TCP port range that is guarded, inclusive.
+pub type PortRange = abi::PortRange;
+
+/// What passed and what was dropped, summed over all CPUs.
+pub type Counters = abi::Counters;
+
+/// Enforcement, as the pipeline uses it. One owner, one writer.
+pub trait Firewall {
+    /// Enforces `order`. A ban of the same subject is replaced and keeps its drop counters.
+    fn ban(&mut self, order: &Order) -> Result<(), FirewallError>;
+    /// Ends a ban; `false` where there was none.
+    fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError>;
+    /// Makes `networks` the ones that are never dropped, whatever is banned.
+    fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError>;
+    /// A second, read-only way to what is enforced, for another thread.
+    fn view(&self) -> Result<Box<dyn View>, FirewallError>;
+}
+
+/// Reads what is enforced.
+pub trait View: Send {
+    /// Every ban, in no particular order, ended ones included until they are removed.
+    fn bans(&self) -> Result<Vec<Enforced>, FirewallError>;
+    fn counters(&self) -> Result<Counters, FirewallError>;
+    /// Interfaces the program is attached to; empty for a dry run.
+    fn interfaces(&self) -> Vec<String>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FirewallError {
+    #[error("network interface {name:?} does not exist; this host has: {}", known.join(", "))]
+    UnknownInterface { name: String, known: Vec<String> },
+
+    #[error(
+        "another doveblock uses the pins in {}; stop it first, or give this one its own --pin-dir",
+        .0.display()
+    )]
+    PinsInUse(PathBuf),
+
+    #[error(
+        "{} is not on a BPF filesystem; mount one with `mount -t bpf bpf /sys/fs/bpf`, or name a \
+         directory on one with --pin-dir", .0.display()
+    )]
+    NoBpfFilesystem(PathBuf),
+
+    #[error(
+        "the pins in {} belong to an incompatible version ({reason}); remove them with \
+         `doveblock detach`, which lifts their bans", dir.display()
+    )]
+    IncompatiblePins { dir: PathBuf, reason: String },
+
+    #[error(
+        "another XDP program is attached to {0}; see it with `bpftool net show dev {0}`, and remove \
+         it with `ip link set dev {0} xdp off` before doveblock can take its place"
+    )]
+    InterfaceInUse(String),
+
+    #[error("{interface} cannot run XDP in native mode ({reason}); use --xdp-mode auto or generic")]
+    NoNativeMode { interface: String, reason: String },
+
+    #[error("doveblock needs CAP_BPF and CAP_NET_ADMIN (or root) and lacks {0}")]
+    Capabilities(String),
+
+    #[error(
+        "this doveblock was built without its kernel program; build it with `cargo xtask build`"
+    )]
+    NoProgram,
+
+    #[error("the ban table is full ({0} entries); {1} is not banned")]
+    Full(usize, IpNet),
+
+    #[error("{action}: {source}")]
+    Io {
+        action: String,
+        #[source]
+        source: std::io::Error,
+    },
+
+    #[error("{action}: {source}")]
+    Bpf {
+        action: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl FirewallError {
+    fn io(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { action: action.into(), source }
+    }
+
+    fn bpf<E: std::error::Error + Send + Sync + 'static>(
+        action: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Bpf { action: action.into(), source: Box::new(source) }
+    }
+
+    /// Whether the command line or configuration is at fault rather than the machine.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownInterface { .. }
+                | Self::PinsInUse(_)
+                | Self::NoBpfFilesystem(_)
+                | Self::IncompatiblePins { .. }
+                | Self::InterfaceInUse(_)
+                | Self::NoNativeMode { .. }
+        )
+    }
+}
+
+/// The network that holds only `ip`.
+#[must_use]
+pub fn host(ip: IpAddr) -> IpNet {
+    IpNet::from(ip)
+}

@@ -1,0 +1,237 @@
+//! The pinned maps, typed.
+
+use std::{collections::HashMap as StdHashMap, path::Path};
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key},
+};
+use blocker_common::abi::{
+    self, Allowed, Ban, Counters, MAX_BANS, MAX_NETWORKS, Network, Ports, V4Key, V6Key, map,
+};
+use ipnet::IpNet;
+
+use super::super::{
+    Enforced, FirewallError, Order,
+    clock::Clock,
+    slot::{Slot, trie_key, trie_subject, v4_subject, v6_subject},
+};
+use crate::time::LogTime;
+
+/// `E2BIG` and `ENOSPC`: how hash maps and tries say that they are full.
+const FULL: [i32; 2] = [7, 28];
+
+pub(super) struct Maps {
+    v4: HashMap<MapData, V4Key, Ban>,
+    v6: HashMap<MapData, V6Key, Ban>,
+    net: LpmTrie<MapData, Network, Ban>,
+    allow: LpmTrie<MapData, Network, Allowed>,
+    ports: Array<MapData, Ports>,
+    counters: PerCpuArray<MapData, Counters>,
+}
+
+impl Maps {
+    pub(super) fn open(pins: &Path) -> Result<Self, FirewallError> {
+        Ok(Self {
+            v4: open(pins, map::BANS_V4)?,
+            v6: open(pins, map::BANS_V6)?,
+            net: open(pins, map::BANS_NET)?,
+            allow: open(pins, map::ALLOW)?,
+            ports: open(pins, map::PORTS)?,
+            counters: open(pins, map::COUNTERS)?,
+        })
+    }
+
+    pub(super) fn get(&self, slot: &Slot) -> Result<Option<Ban>, FirewallError> {
+        let found = match slot {
+            Slot::V4(key) => self.v4.get(key, 0),
+            Slot::V6(key) => self.v6.get(key, 0),
+            // A trie answers with the longest match, which may be a wider network.
+            Slot::Net { bits, network } => {
+                let key = Key::new(*bits, *network);
+                match self.net.get(&key, 0) {
+                    Ok(ban) if trie_bits(&ban, *network) != *bits => return Ok(None),
+                    found => found,
+                }
+            }
+        };
+        absent_is_none(found, "look a ban up")
+    }
+
+    pub(super) fn put(
+        &mut self,
+        slot: &Slot,
+        ban: &Ban,
+        subject: &IpNet,
+    ) -> Result<(), FirewallError> {
+        let (result, size) = match slot {
+            Slot::V4(key) => (self.v4.insert(key, ban, 0), MAX_BANS),
+            Slot::V6(key) => (self.v6.insert(key, ban, 0), MAX_BANS),
+            Slot::Net { bits, network } => {
+                (self.net.insert(&Key::new(*bits, *network), ban, 0), MAX_NETWORKS)
+            }
+        };
+        result.map_err(|error| match errno(&error) {
+            Some(code) if FULL.contains(&code) => FirewallError::Full(size, *subject),
+            _ => FirewallError::bpf(format!("ban {subject}"))(error),
+        })
+    }
+
+    /// `false` where there was no such ban.
+    pub(super) fn remove(&mut self, slot: &Slot) -> Result<bool, FirewallError> {
+        let removed = match slot {
+            Slot::V4(key) => self.v4.remove(key),
+            Slot::V6(key) => self.v6.remove(key),
+            Slot::Net { bits, network } => self.net.remove(&Key::new(*bits, *network)),
+        };
+        Ok(absent_is_none(removed, "remove a ban")?.is_some())
+    }
+
+    /// Moves bans of IPv6 prefixes that the program no longer masks by into the trie, where
+    /// networks of any length are found.
+    pub(super) fn move_foreign_prefixes(&mut self, ipv6_prefix: u8) -> Result<(), FirewallError> {
+        for (key, ban) in entries(self.v6.iter())? {
+            let prefix = u8::try_from(ban.prefix_len).unwrap_or(128);
+            if prefix != ipv6_prefix {
+                let subject = v6_subject(key, prefix);
+                self.put(&Slot::network(&subject), &ban, &subject)?;
+                self.remove(&Slot::V6(key))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bans(&self, clock: Clock) -> Result<Vec<Enforced>, FirewallError> {
+        let v4 = entries(self.v4.iter())?.into_iter().map(|(key, ban)| (v4_subject(key), ban));
+        let v6 = entries(self.v6.iter())?
+            .into_iter()
+            .map(|(key, ban)| (v6_subject(key, u8::try_from(ban.prefix_len).unwrap_or(128)), ban));
+        let net = networks(self.net.iter())?;
+        // A walk over a map that changes meanwhile may come by an entry twice.
+        let by_subject: StdHashMap<IpNet, Ban> = v4.chain(v6).chain(net).collect();
+        Ok(by_subject.into_iter().map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
+    }
+
+    pub(super) fn counters(&self) -> Result<Counters, FirewallError> {
+        let per_cpu = self.counters.get(&0, 0).map_err(FirewallError::bpf("read the counters"))?;
+        Ok(per_cpu.iter().fold(Counters::default(), |sum, one| Counters {
+            dropped_packets: sum.dropped_packets + one.dropped_packets,
+            dropped_bytes: sum.dropped_bytes + one.dropped_bytes,
+            passed_other: sum.passed_other + one.passed_other,
+            passed_port: sum.passed_port + one.passed_port,
+            passed_clean: sum.passed_clean + one.passed_clean,
+            passed_expired: sum.passed_expired + one.passed_expired,
+            passed_allowed: sum.passed_allowed + one.passed_allowed,
+        }))
+    }
+
+    pub(super) fn set_settings(&mut self, settings: &Ports) -> Result<(), FirewallError> {
+        self.ports.set(0, settings, 0).map_err(FirewallError::bpf("set the guarded ports"))
+    }
+
+    pub(super) fn count_networks(&self) -> Result<u32, FirewallError> {
+        Ok(count(networks(self.net.iter())?.len()))
+    }
+
+    pub(super) fn count_allowed(&self) -> Result<u32, FirewallError> {
+        Ok(count(networks(self.allow.iter())?.len()))
+    }
+
+    pub(super) fn add_allowed(&mut self, wanted: &[IpNet]) -> Result<(), FirewallError> {
+        for net in wanted {
+            let (bits, network) = trie_key(&net.trunc());
+            self.allow
+                .insert(&Key::new(bits, network), &Allowed { present: 1 }, 0)
+                .map_err(FirewallError::bpf(format!("put {net} on the allow list")))?;
+        }
+        Ok(())
+    }
+
+    /// Removes every allowed network that is not `wanted`.
+    pub(super) fn keep_allowed(&mut self, wanted: &[IpNet]) -> Result<(), FirewallError> {
+        for (net, _) in networks(self.allow.iter())? {
+            if !wanted.iter().any(|wanted| wanted.trunc() == net) {
+                let (bits, network) = trie_key(&net);
+                let removed = self.allow.remove(&Key::new(bits, network));
+                absent_is_none(removed, "take a network off the allow list")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open<M>(pins: &Path, name: &str) -> Result<M, FirewallError>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
+    MapData::from_pin(pins.join(name))
+        .and_then(Map::from_map_data)
+        .and_then(M::try_from)
+        .map_err(FirewallError::bpf(format!("open the pinned map {name}")))
+}
+
+/// Everything in a map that the kernel may change while it is read.
+fn entries<K: Pod, V: Pod>(
+    walk: impl Iterator<Item = Result<(K, V), MapError>>,
+) -> Result<Vec<(K, V)>, FirewallError> {
+    // Deleting the entry a walk stands on makes it start over; this many steps are enough
+    // for any map here, and an end is certain.
+    walk.take(2 * MAX_BANS)
+        .collect::<Result<_, _>>()
+        .map_err(FirewallError::bpf("read a pinned map"))
+}
+
+fn networks<V: Pod>(
+    walk: impl Iterator<Item = Result<(Key<Network>, V), MapError>>,
+) -> Result<Vec<(IpNet, V)>, FirewallError> {
+    let subject =
+        |(key, value): (Key<Network>, V)| (trie_subject(key.prefix_len(), key.data()), value);
+    Ok(entries(walk)?.into_iter().map(subject).collect())
+}
+
+fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
+    Enforced {
+        order: Order {
+            subject,
+            banned_at: LogTime::from_secs(i64::try_from(ban.banned_at).unwrap_or(i64::MAX)),
+            expires: clock.wall(ban.expires_ns),
+            attempts: ban.attempts,
+        },
+        dropped_packets: ban.dropped_packets,
+        dropped_bytes: ban.dropped_bytes,
+    }
+}
+
+/// The length of the trie key under which `ban` is stored.
+fn trie_bits(ban: &Ban, network: Network) -> u32 {
+    let mapped = std::net::Ipv6Addr::from(network.addr).to_ipv4_mapped().is_some();
+    if mapped && ban.prefix_len <= 32 {
+        abi::V4_MAPPED_BITS + ban.prefix_len
+    } else {
+        ban.prefix_len
+    }
+}
+
+fn count(entries: usize) -> u32 {
+    u32::try_from(entries).unwrap_or(u32::MAX)
+}
+
+fn absent_is_none<T>(
+    result: Result<T, MapError>,
+    action: &str,
+) -> Result<Option<T>, FirewallError> {
+    const ENOENT: i32 = 2;
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(error) if errno(&error) == Some(ENOENT) => Ok(None),
+        Err(error) => Err(FirewallError::bpf(action)(error)),
+    }
+}
+
+fn errno(error: &MapError) -> Option<i32> {
+    match error {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}

@@ -1,0 +1,68 @@
+//! Who is never banned: ignoreip, and this host itself.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// The networks of `ignoreip` and the addresses of this host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IgnoreList {
+    networks: Vec<IpNet>,
+    own: Vec<IpAddr>,
+    ignoreself: bool,
+}
+
+impl IgnoreList {
+    /// With `ignoreself`, loopback and whatever [`IgnoreList::set_own`] is given count too.
+    #[must_use]
+    pub fn new(networks: Vec<IpNet>, ignoreself: bool) -> Self {
+        Self { networks, own: Vec::new(), ignoreself }
+    }
+
+    pub(super) fn set_own(&mut self, own: Vec<IpAddr>) {
+        self.own = own;
+    }
+
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let own = self.ignoreself && (ip.is_loopback() || self.own.contains(&ip));
+        own || self.networks.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Everything that is ignored, as networks.
+    #[must_use]
+    pub fn networks(&self) -> Vec<IpNet> {
+        let mut all = self.networks.clone();
+        if self.ignoreself {
+            all.push(IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8)));
+            all.push(IpNet::V6(Ipv6Net::from(std::net::Ipv6Addr::LOCALHOST)));
+            all.extend(self.own.iter().map(|&ip| IpNet::from(ip)));
+        }
+        all.iter_mut().for_each(|net| *net = net.trunc());
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::IgnoreList;
+
+    #[test]
+    fn ignores_what_it_was_given_and_the_host_itself() {
+        let mut list = IgnoreList::new(vec!["127.0.0.1/8".parse().unwrap()], false);
+        list.set_own(vec!["192.0.2.1".parse().unwrap()]);
+        assert!(list.contains("127.9.9.9".parse().unwrap()));
+        assert!(!list.contains("192.0.2.1".parse().unwrap()), "ignoreself is off");
+        assert!(!list.contains("::1".parse().unwrap()), "ignoreself is off");
+
+        let mut list = IgnoreList::new(vec!["2001:db8::/32".parse().unwrap()], true);
+        list.set_own(vec!["192.0.2.1".parse().unwrap()]);
+        for ignored in ["127.0.0.1", "::1", "192.0.2.1", "2001:db8:ffff::1"] {
+            assert!(list.contains(ignored.parse().unwrap()), "{ignored}");
+        }
+        assert!(!list.contains("192.0.2.2".parse().unwrap()));
+        assert_eq!(list.networks().len(), 4);
+    }
+}
