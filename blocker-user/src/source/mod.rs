@@ -1,0 +1,72 @@
+//! Bytes in, lines out. A source never blocks: the pipeline waits in [`Waiter::wait`] until
+//! one of them may have something to read.
+
+mod lines;
+mod stdin;
+mod tail;
+mod watch;
+
+use std::{io, path::PathBuf};
+
+use lines::LineBuffer;
+use stdin::Stdin;
+use tail::Tail;
+
+pub use watch::{Waiter, Waker};
+
+/// Where lines come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    File(PathBuf),
+    Stdin,
+}
+
+impl std::fmt::Display for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("standard input"),
+        }
+    }
+}
+
+/// What a source did when it was asked to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Read something; there may be more at once.
+    More,
+    /// Nothing more for now.
+    Idle,
+    /// Nothing more ever.
+    Ended,
+}
+
+/// A log being read.
+pub enum Source {
+    File(Tail),
+    Stdin(Stdin),
+}
+
+impl Source {
+    /// Starts at the beginning of what is there: lines older than findtime cost next to
+    /// nothing, and earlier logins are worth knowing.
+    #[must_use]
+    pub fn new(spec: &Spec) -> Self {
+        match spec {
+            Spec::File(path) => Self::File(Tail::new(path.clone())),
+            Spec::Stdin => Self::Stdin(Stdin::default()),
+        }
+    }
+
+    /// Reads one chunk and hands its complete lines, without their ends, to `each`.
+    pub fn read(
+        &mut self,
+        waiter: &mut Waiter,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<Progress> {
+        match self {
+            Self::File(tail) => tail.read(waiter, each),
+            Self::Stdin(stdin) => stdin.read(waiter, each),
+        }
+    }
+}

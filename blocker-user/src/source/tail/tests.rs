@@ -1,0 +1,112 @@
+//! A log under everything that happens to logs.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use super::Tail;
+use crate::source::{Progress, Waiter};
+
+struct World {
+    dir: tempfile::TempDir,
+    tail: Tail,
+    waiter: Waiter,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tail = Tail::new(dir.path().join("mail.log"));
+        Self { tail, dir, waiter: Waiter::new().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("mail.log")
+    }
+
+    /// Every line there is by now.
+    fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut each = |line: &[u8]| lines.push(String::from_utf8_lossy(line).into_owned());
+        while self.tail.read(&mut self.waiter, &mut each).unwrap() == Progress::More {}
+        lines
+    }
+}
+
+fn append(path: &Path, text: &str) -> File {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn reads_what_is_there_and_what_is_appended() {
+    let mut world = World::new();
+    append(&world.path(), "one\ntwo\nthr");
+    assert_eq!(world.lines(), ["one", "two"]);
+    append(&world.path(), "ee\n");
+    assert_eq!(world.lines(), ["three"]);
+    assert_eq!(world.lines(), [""; 0]);
+}
+
+#[test]
+fn waits_for_a_log_that_is_not_there() {
+    let mut world = World::new();
+    assert_eq!(world.lines(), [""; 0]);
+    append(&world.path(), "one\n");
+    assert_eq!(world.lines(), ["one"]);
+}
+
+#[test]
+fn follows_the_path_to_a_new_file_and_hears_the_old_one_out() {
+    let mut world = World::new();
+    let mut old = append(&world.path(), "one\n");
+    assert_eq!(world.lines(), ["one"]);
+    fs::rename(world.path(), world.dir.path().join("mail.log.1")).unwrap();
+    old.write_all(b"two\n").unwrap();
+    assert_eq!(world.lines(), ["two"]);
+    append(&world.path(), "three\n");
+    assert_eq!(world.lines(), ["three"]);
+    old.write_all(b"late\n").unwrap();
+    append(&world.path(), "four\n");
+    assert_eq!(world.lines(), ["late", "four"]);
+}
+
+#[test]
+fn two_rotations_between_two_looks_lose_only_what_was_never_under_the_path_when_looked() {
+    let mut world = World::new();
+    append(&world.path(), "one\n");
+    assert_eq!(world.lines(), ["one"]);
+    fs::rename(world.path(), world.dir.path().join("mail.log.1")).unwrap();
+    append(&world.path(), "two\npartial");
+    assert_eq!(world.lines(), ["two"]);
+    fs::rename(world.path(), world.dir.path().join("mail.log.1")).unwrap();
+    append(&world.path(), "three\n");
+    assert_eq!(world.lines(), ["three"]);
+}
+
+#[test]
+fn starts_over_when_the_file_is_cut_back() {
+    let mut world = World::new();
+    let file = append(&world.path(), "one\ntwo\n");
+    assert_eq!(world.lines(), ["one", "two"]);
+    file.set_len(0).unwrap();
+    append(&world.path(), "three\n");
+    assert_eq!(world.lines(), ["three"]);
+}
+
+#[test]
+fn wakes_up_when_the_log_grows() {
+    let mut world = World::new();
+    append(&world.path(), "one\n");
+    world.lines();
+    let mut found = Vec::new();
+    append(&world.path(), "two\n");
+    while found.is_empty() {
+        world.waiter.wait().unwrap();
+        found = world.lines();
+    }
+    assert_eq!(found, ["two"]);
+}
