@@ -2,7 +2,10 @@
 //! ARCHITECTURE.md has the map of the modules and what each must not do.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod dovecot;
 pub mod firewall;
 pub mod jail;

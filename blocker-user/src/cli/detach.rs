@@ -1,0 +1,31 @@
+//! `detach`: the emergency exit. It must work with no daemon, and with one that hangs.
+
+use clap::Args;
+
+use super::{PinDirArg, VerbError, output};
+use crate::firewall;
+
+#[derive(Args, Debug)]
+pub(super) struct DetachArgs {
+    #[command(flatten)]
+    pin_dir: PinDirArg,
+}
+
+pub(super) fn run(args: &DetachArgs) -> Result<(), VerbError> {
+    let dir = args.pin_dir.pin_dir.display();
+    let Some(detached) = firewall::detach(&args.pin_dir.pin_dir)? else {
+        return output::text_out(&format!("nothing is pinned in {dir}\n"));
+    };
+    if detached.daemon_running {
+        eprintln!(
+            "doveblock: a daemon was using these pins; it runs on, but nothing it bans is dropped \
+             any more until it is restarted"
+        );
+    }
+    let from = if detached.interfaces.is_empty() {
+        String::new()
+    } else {
+        format!(" from {}", detached.interfaces.join(", "))
+    };
+    output::text_out(&format!("detached{from}; every ban in {dir} is gone\n"))
+}

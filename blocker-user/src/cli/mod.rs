@@ -1,0 +1,109 @@
+//! The command line: one file per verb. Exit codes are the same everywhere: 0 fine, 1 failed,
+//! 2 the command line or the configuration is at fault.
+
+mod bans;
+mod detach;
+mod output;
+mod run;
+mod status;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+pub use output::Format;
+
+/// Keeps abusive mail clients off this host: reads Dovecot's log, and has the kernel drop the
+/// packets of addresses that fail too often.
+#[derive(Debug, Parser)]
+#[command(name = "doveblock", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Read the log and enforce bans until stopped
+    Run(Box<run::RunArgs>),
+    /// Show the jail: failures, bans, what the kernel dropped
+    Status(status::StatusArgs),
+    /// List the bans in force
+    List(bans::ListArgs),
+    /// Ban an address or a network by hand
+    Ban(bans::BanArgs),
+    /// End bans
+    Unban(bans::UnbanArgs),
+    /// Detach the XDP program and forget every ban; works without a daemon
+    Detach(detach::DetachArgs),
+}
+
+/// Where the daemon is reached.
+#[derive(Args, Clone, Debug)]
+pub struct SocketArg {
+    /// Control socket of the daemon
+    #[arg(long, value_name = "PATH", default_value = "/run/doveblock/doveblock.sock")]
+    socket: PathBuf,
+}
+
+/// Where the kernel objects are pinned.
+#[derive(Args, Clone, Debug)]
+pub struct PinDirArg {
+    /// Directory of the pins, on a BPF filesystem
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/doveblock")]
+    pin_dir: PathBuf,
+}
+
+/// An error that ends a verb, and whose fault it is.
+#[derive(Debug, thiserror::Error)]
+pub enum VerbError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl VerbError {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn usage(error: impl std::fmt::Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<crate::firewall::FirewallError> for VerbError {
+    fn from(error: crate::firewall::FirewallError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<crate::control::ClientError> for VerbError {
+    fn from(error: crate::control::ClientError) -> Self {
+        match error {
+            crate::control::ClientError::Invalid(_) => Self::usage(error),
+            _ => Self::failed(error),
+        }
+    }
+}
+
+/// Carries out the command line and says what the process is to exit with.
+#[must_use]
+pub fn main(cli: Cli) -> ExitCode {
+    let result = match cli.verb {
+        Verb::Run(args) => run::run(*args),
+        Verb::Status(args) => status::run(&args),
+        Verb::List(args) => bans::list(&args),
+        Verb::Ban(args) => bans::ban(&args),
+        Verb::Unban(args) => bans::unban(&args),
+        Verb::Detach(args) => detach::run(&args),
+    };
+    let (message, code) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(VerbError::Failed(message)) => (message, 1),
+        Err(VerbError::Usage(message)) => (message, 2),
+    };
+    eprintln!("doveblock: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,135 @@
+//! The JSON of the control socket and of `--format json`. Types of their own, so that the
+//! inside can change without breaking a script.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    daemon::show,
+    firewall::{Counters, Enforced},
+};
+
+/// One ban. Times are RFC 3339 in UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// An address, or a network as `address/bits`.
+    pub ip: String,
+    pub jail: String,
+    pub banned_at: String,
+    /// `null` for a ban without end.
+    pub expires_at: Option<String>,
+    /// Failures that led to it; 0 for a ban by hand.
+    pub attempts: u32,
+    pub dropped_packets: u64,
+    pub dropped_bytes: u64,
+}
+
+impl Listed {
+    #[must_use]
+    pub fn new(jail: &str, ban: &Enforced) -> Self {
+        Self {
+            ip: show(&ban.order.subject),
+            jail: jail.to_owned(),
+            banned_at: ban.order.banned_at.to_string(),
+            expires_at: ban.order.expires.map(|end| end.to_string()),
+            attempts: ban.order.attempts,
+            dropped_packets: ban.dropped_packets,
+            dropped_bytes: ban.dropped_bytes,
+        }
+    }
+}
+
+/// The daemon and its jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub jail: String,
+    pub mode: String,
+    pub maxretry: u32,
+    pub findtime_secs: u64,
+    /// `null` for bans without end.
+    pub bantime_secs: Option<u64>,
+    pub dry_run: bool,
+    /// Interfaces the XDP program is attached to.
+    pub interfaces: Vec<String>,
+    pub logs: Vec<String>,
+    pub lines: u64,
+    pub currently_failed: usize,
+    pub total_failed: u64,
+    pub currently_banned: usize,
+    pub total_banned: u64,
+    pub banned: Vec<String>,
+    pub counters: CounterValues,
+}
+
+/// What the kernel counted since the program was first attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterValues {
+    pub dropped_packets: u64,
+    pub dropped_bytes: u64,
+    /// Not TCP, a later fragment, or not understood.
+    pub passed_other: u64,
+    /// To a port that is not guarded.
+    pub passed_port: u64,
+    /// To a guarded port, from a source that is not banned.
+    pub passed_clean: u64,
+    /// From a source whose ban has ended.
+    pub passed_expired: u64,
+    /// From a banned source on the allow list.
+    pub passed_allowed: u64,
+}
+
+impl From<Counters> for CounterValues {
+    fn from(counters: Counters) -> Self {
+        Self {
+            dropped_packets: counters.dropped_packets,
+            dropped_bytes: counters.dropped_bytes,
+            passed_other: counters.passed_other,
+            passed_port: counters.passed_port,
+            passed_clean: counters.passed_clean,
+            passed_expired: counters.passed_expired,
+            passed_allowed: counters.passed_allowed,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    /// An address or a network.
+    pub ip: String,
+    /// A time as in the configuration; the jail's bantime where it is missing.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub bantime: Option<String>,
+    /// For the daemon's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Banned {
+    /// What is banned: for an IPv6 address its prefix.
+    pub ip: String,
+    pub expires_at: Option<String>,
+}
+
+/// Exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnbanRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    #[serde(default)]
+    pub all: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbanned {
+    /// Bans that were lifted.
+    pub lifted: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub error: String,
+}

@@ -1,0 +1,91 @@
+//! The daemon: wires sources, judge, jail and firewall together and runs them.
+//!
+//! One thread carries a line from `read` to the map update. A second one serves the control
+//! socket; it reads what is enforced by itself, and what it wants changed it puts into a
+//! channel that the first empties between chunks of lines.
+
+mod own;
+mod pipeline;
+mod stats;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
+
+use ipnet::IpNet;
+
+use crate::{
+    firewall::{Firewall, FirewallError},
+    jail::Bantime,
+    source::{Waiter, Waker},
+    time::LogTime,
+};
+
+pub(crate) use pipeline::show;
+pub use pipeline::{Pipeline, Setup};
+pub use stats::Stats;
+
+/// What another thread asks of the pipeline.
+pub enum Command {
+    Ban { subject: IpNet, bantime: Option<Bantime>, reply: Reply<Option<LogTime>> },
+    Unban { subject: IpNet, reply: Reply<bool> },
+    UnbanAll { reply: Reply<usize> },
+}
+
+/// Where the answer goes. The one who asked may have gone by then.
+pub type Reply<T> = tokio::sync::oneshot::Sender<Result<T, FirewallError>>;
+
+/// The other threads' way to the pipeline.
+#[derive(Clone)]
+pub struct Remote {
+    commands: mpsc::Sender<Command>,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Remote {
+    /// `false` if the pipeline has ended.
+    pub fn send(&self, command: Command) -> bool {
+        let sent = self.commands.send(command).is_ok();
+        self.waker.wake();
+        sent
+    }
+
+    /// Ends the pipeline after the line it is at.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+}
+
+/// The pipeline's end of [`Remote`].
+pub struct Inbox {
+    commands: mpsc::Receiver<Command>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Inbox {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Both ends of the way from other threads to a pipeline that waits in `waiter`.
+#[must_use]
+pub fn remote(waiter: &Waiter) -> (Remote, Inbox) {
+    let (sender, receiver) = mpsc::channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let remote = Remote { commands: sender, stop: Arc::clone(&stop), waker: waiter.waker() };
+    (remote, Inbox { commands: receiver, stop })
+}
+
+/// A firewall of whatever kind.
+pub type AnyFirewall = Box<dyn Firewall>;
+
+/// The wall clock. Read once per chunk of lines, here and nowhere below.
+#[must_use]
+pub fn wall_clock() -> LogTime {
+    LogTime::from(jiff::Timestamp::now())
+}

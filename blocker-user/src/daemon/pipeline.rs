@@ -1,0 +1,263 @@
+//! The one thread on which a line becomes a ban.
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+};
+
+use ipnet::IpNet;
+
+use super::{AnyFirewall, Command, Inbox, Stats, own::OwnAddresses, stats::add, wall_clock};
+use crate::{
+    dovecot::{Event, Judge, Rule},
+    firewall::{FirewallError, Order},
+    jail::{Ban, Bantime, Jail, Outcome, Spared},
+    source::{Progress, Source, Waiter},
+    time::LogTime,
+};
+
+/// The outside parts of a pipeline.
+pub struct Setup {
+    pub sources: Vec<Source>,
+    pub judge: Judge,
+    pub jail: Jail,
+    pub firewall: AnyFirewall,
+    pub waiter: Waiter,
+    pub inbox: Inbox,
+    pub stats: Arc<Stats>,
+}
+
+pub struct Pipeline {
+    sources: Vec<Source>,
+    waiter: Waiter,
+    inbox: Inbox,
+    core: Core,
+}
+
+/// What a line meets after it was read.
+struct Core {
+    judge: Judge,
+    jail: Jail,
+    firewall: AnyFirewall,
+    own: OwnAddresses,
+    stats: Arc<Stats>,
+}
+
+impl Pipeline {
+    /// Takes over the bans that are in force already.
+    pub fn new(setup: Setup) -> Result<Self, FirewallError> {
+        let Setup { sources, judge, jail, firewall, waiter, inbox, stats } = setup;
+        let mut core = Core { judge, jail, firewall, own: OwnAddresses::default(), stats };
+        core.adopt()?;
+        core.refresh_ignored(true)?;
+        Ok(Self { sources, waiter, inbox, core })
+    }
+
+    /// Runs until it is told to stop, or every source has ended.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.inbox.stopped() && !self.sources.is_empty() {
+            if !self.read_all()? {
+                self.waiter.wait()?;
+            }
+            self.core.housekeeping(wall_clock());
+        }
+        Ok(())
+    }
+
+    /// Reads one chunk of each source; `false` if none had anything.
+    fn read_all(&mut self) -> io::Result<bool> {
+        let mut read_any = false;
+        let mut ended = Vec::new();
+        for (index, source) in self.sources.iter_mut().enumerate() {
+            self.core.obey(&self.inbox);
+            let now = wall_clock();
+            let core = &mut self.core;
+            match source.read(&mut self.waiter, &mut |line| core.line(line, now)) {
+                Ok(Progress::More) => read_any = true,
+                Ok(Progress::Idle) => {}
+                Ok(Progress::Ended) => ended.push(index),
+                Err(error) => tracing::error!("reading a log failed, trying again: {error}"),
+            }
+        }
+        for index in ended.into_iter().rev() {
+            self.sources.remove(index);
+        }
+        self.core.obey(&self.inbox);
+        Ok(read_any)
+    }
+}
+
+impl Core {
+    fn adopt(&mut self) -> Result<(), FirewallError> {
+        let now = wall_clock();
+        let mut adopted = 0_usize;
+        for ban in self.firewall.view()?.bans()? {
+            let Order { subject, expires, .. } = ban.order;
+            if expires.is_some_and(|end| end <= now) {
+                self.firewall.unban(&subject)?;
+            } else {
+                self.jail.adopt(subject, expires);
+                adopted += 1;
+            }
+        }
+        if adopted > 0 {
+            tracing::info!("{adopted} bans are still in force and stay");
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8], now: LogTime) {
+        add(&self.stats.lines);
+        let judgement = self.judge.judge(line, now);
+        // A line without a timestamp is as old as its reading.
+        let at = judgement.time.unwrap_or(now);
+        match judgement.event {
+            Some(Event::Login { ip }) => self.jail.login(ip, at, now),
+            Some(Event::Failure { ip, rule }) => {
+                let outcome = self.jail.failure(ip, rule, at, now);
+                self.apply(ip, rule, outcome);
+            }
+            None => {}
+        }
+    }
+
+    fn apply(&mut self, ip: IpAddr, rule: &Rule, outcome: Outcome) {
+        let rule = rule.name;
+        match outcome {
+            Outcome::Counted { attempts, .. } => {
+                add(&self.stats.failures);
+                let maxretry = self.jail.policy().maxretry;
+                tracing::info!("{ip}: {rule}, {attempts}/{maxretry}");
+            }
+            Outcome::Banned(ban) => {
+                add(&self.stats.failures);
+                self.enforce(&ban, "ban", rule);
+            }
+            Outcome::Prolonged(ban) => {
+                add(&self.stats.failures);
+                self.enforce(&ban, "ban prolonged:", rule);
+            }
+            Outcome::AlreadyBanned { subject } => {
+                add(&self.stats.failures);
+                tracing::debug!("{ip}: {rule}, {} is banned already", show(&subject));
+            }
+            Outcome::Spared(Spared::Ignored) => {
+                tracing::debug!("{ip}: {rule}, not counted: on the ignore list");
+            }
+            Outcome::Spared(Spared::Authenticated) => {
+                tracing::info!("{ip}: {rule}, not counted: a user logged in from there recently");
+            }
+            Outcome::Spared(Spared::TooOld) => {
+                tracing::debug!("{ip}: {rule}, not counted: older than findtime");
+            }
+            Outcome::Spared(Spared::Expired { subject }) => {
+                tracing::info!("{}: {rule}, its ban would have ended by now", show(&subject));
+            }
+        }
+    }
+
+    fn enforce(&mut self, ban: &Ban, verb: &str, rule: &str) {
+        let Ban { subject, at, expires, attempts } = *ban;
+        match self.firewall.ban(&Order { subject, banned_at: at, expires, attempts }) {
+            Ok(()) => {
+                add(&self.stats.bans);
+                let subject = show(&subject);
+                tracing::info!("{verb} {subject} {}: {rule}, {attempts} failures", until(expires));
+            }
+            Err(error) => {
+                self.jail.pardon(&subject);
+                tracing::error!("{} should be banned and is not: {error}", show(&subject));
+            }
+        }
+    }
+
+    /// Does what other threads asked for.
+    fn obey(&mut self, inbox: &Inbox) {
+        while let Ok(command) = inbox.commands.try_recv() {
+            // The answer has nowhere to go if the one who asked has left.
+            match command {
+                Command::Ban { subject, bantime, reply } => {
+                    let _gone = reply.send(self.ban_by_hand(subject, bantime));
+                }
+                Command::Unban { subject, reply } => {
+                    let _gone = reply.send(self.unban_by_hand(&subject));
+                }
+                Command::UnbanAll { reply } => {
+                    let _gone = reply.send(self.unban_all());
+                }
+            }
+        }
+    }
+
+    fn ban_by_hand(
+        &mut self,
+        subject: IpNet,
+        bantime: Option<Bantime>,
+    ) -> Result<Option<LogTime>, FirewallError> {
+        let now = LogTime::from_secs(wall_clock().as_secs());
+        let expires = bantime.unwrap_or(self.jail.policy().bantime).end(now);
+        self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 0 })?;
+        self.jail.adopt(subject, expires);
+        add(&self.stats.bans);
+        tracing::info!("ban {} {}: by hand", show(&subject), until(expires));
+        Ok(expires)
+    }
+
+    fn unban_by_hand(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
+        let found = self.firewall.unban(subject)?;
+        self.jail.pardon(subject);
+        if found {
+            tracing::info!("unban {}: by hand", show(subject));
+        }
+        Ok(found)
+    }
+
+    fn unban_all(&mut self) -> Result<usize, FirewallError> {
+        let mut lifted = 0;
+        for ban in self.firewall.view()?.bans()? {
+            lifted += usize::from(self.unban_by_hand(&ban.order.subject)?);
+        }
+        Ok(lifted)
+    }
+
+    /// What time alone brings about.
+    fn housekeeping(&mut self, now: LogTime) {
+        for ended in self.jail.expire(now) {
+            // The kernel has been passing its packets since the deadline; this frees the entry.
+            match self.firewall.unban(&ended) {
+                Ok(_) => tracing::info!("ban of {} has ended", show(&ended)),
+                Err(error) => tracing::error!("an ended ban cannot be removed: {error}"),
+            }
+        }
+        if let Err(error) = self.refresh_ignored(false) {
+            tracing::error!("the allow list of the kernel cannot be brought up to date: {error}");
+        }
+        self.stats.currently_failed.store(self.jail.currently_failed(), Ordering::Relaxed);
+    }
+
+    fn refresh_ignored(&mut self, first: bool) -> Result<(), FirewallError> {
+        let changed = self.own.changed();
+        if !first && changed.is_none() {
+            return Ok(());
+        }
+        if let Some(own) = changed {
+            self.jail.set_own_addresses(own);
+        }
+        self.firewall.allow(&self.jail.ignore_list().networks())
+    }
+}
+
+/// A single address without its prefix length, a network with it.
+#[must_use]
+pub(crate) fn show(subject: &IpNet) -> String {
+    if subject.prefix_len() == subject.max_prefix_len() {
+        subject.addr().to_string()
+    } else {
+        subject.to_string()
+    }
+}
+
+fn until(expires: Option<LogTime>) -> String {
+    expires.map_or_else(|| "without end".to_owned(), |end| format!("until {end}"))
+}

@@ -1,0 +1,36 @@
+//! Numbers that the pipeline keeps and other threads read.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Counts since the daemon started, except where the name says otherwise.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub(super) lines: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) bans: AtomicU64,
+    pub(super) currently_failed: AtomicUsize,
+}
+
+impl Stats {
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// Failures that counted.
+    pub fn total_failed(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub fn total_banned(&self) -> u64 {
+        self.bans.load(Ordering::Relaxed)
+    }
+
+    /// Clients with failures inside findtime.
+    pub fn currently_failed(&self) -> usize {
+        self.currently_failed.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
