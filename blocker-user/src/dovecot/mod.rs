@@ -1,31 +1,64 @@
 //! One log line in, what it says about an address out.
 //!
 //! Performs no I/O, reads no clock, and does not know that bans exist. Everything on a line
-//! that a client can influence (user names above all) is hostile input here.
+//! that a client can influence (user names above all) is hostile input here: each parser
+//! says which bytes it trusts, and why a client cannot put them there.
 
+mod auth;
+mod clock;
 mod event;
+mod login;
+mod prefix;
 mod rules;
+mod scan;
+mod session;
+mod timestamp;
 
-pub use event::{Event, Judgement};
-pub use rules::{Mode, RULES, Rule};
+use jiff::tz::TimeZone;
 
 use crate::time::LogTime;
-pub struct Judge;
-impl Judge {
-    pub fn new(_mode: Mode, _zone: jiff::tz::TimeZone) -> Self {
-        Self
-    }
-    pub fn judge(&mut self, _line: &[u8], _now: LogTime) -> Judgement {
-        Judgement { time: None, event: None }
-    }
+use clock::LineClock;
+use prefix::Service;
+
+pub use event::{Event, Judgement};
+pub use rules::{Mode, RULES, Rule, UnknownMode};
+
+/// Judges lines by the rules of one mode. Remembers nothing about addresses; the only state
+/// is a cache of the time zone's offset.
+pub struct Judge {
+    mode: Mode,
+    clock: LineClock,
 }
-impl std::str::FromStr for Mode {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "normal" => Ok(Self::Normal),
-            "aggressive" => Ok(Self::Aggressive),
-            _ => Err("?".into()),
+
+impl Judge {
+    /// `zone` is the one in which timestamps without an offset were written.
+    #[must_use]
+    pub fn new(mode: Mode, zone: TimeZone) -> Self {
+        Self { mode, clock: LineClock::new(zone) }
+    }
+
+    /// What `line` (without its newline) says. `now` settles the year of dates without one.
+    pub fn judge(&mut self, line: &[u8], now: LogTime) -> Judgement {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some(prefix) = prefix::split(line) else {
+            return Judgement { time: None, event: None };
+        };
+        let event = match prefix.service {
+            Service::Login => login::judge(prefix.message),
+            Service::Auth => auth::judge(prefix.message),
+            Service::Pam => auth::judge_pam(prefix.message),
+            Service::Other => None,
+        };
+        let counts = |event: &Event| match event {
+            Event::Failure { rule, .. } => rule.mode <= self.mode,
+            Event::Login { .. } => true,
+        };
+        Judgement {
+            time: prefix.stamp.and_then(|stamp| self.clock.resolve(&stamp, now)),
+            event: event.filter(counts),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

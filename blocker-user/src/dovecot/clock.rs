@@ -1,0 +1,121 @@
+//! From a timestamp as written to a point in time: years that are missing, zones, DST.
+
+use jiff::{
+    civil::{Date, DateTime, Time},
+    tz::{Offset, TimeZone},
+};
+
+use super::timestamp::Stamp;
+use crate::time::LogTime;
+
+const HOUR_SECS: i64 = 3600;
+const DAY_SECS: i64 = 24 * HOUR_SECS;
+
+pub(super) struct LineClock {
+    zone: TimeZone,
+    /// The local hour last asked for, in hours since 1970 as if it were UTC, and its offset
+    /// in seconds. Zones change their offset on quarter hours at the finest, and hardly ever
+    /// off the hour; the lines of one hour share one look into the zone's rules.
+    cached: Option<(i64, i64)>,
+}
+
+impl LineClock {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self { zone, cached: None }
+    }
+
+    /// `None` for a date that does not exist.
+    pub(super) fn resolve(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
+        match stamp.year {
+            Some(year) => self.in_year(stamp, year),
+            None => {
+                let this_year = self.year_of(now)?;
+                // A log is written in the past. A day of grace covers clocks that differ;
+                // what lies further ahead was written last year.
+                let latest = now.as_secs().saturating_add(DAY_SECS);
+                [this_year.checked_add(1)?, this_year, this_year.checked_sub(1)?]
+                    .into_iter()
+                    .filter_map(|year| self.in_year(stamp, year))
+                    .find(|at| at.as_secs() <= latest)
+            }
+        }
+    }
+
+    fn in_year(&mut self, stamp: &Stamp, year: i16) -> Option<LogTime> {
+        let date = Date::new(year, stamp.month, stamp.day).ok()?;
+        let time = Time::new(stamp.hour, stamp.minute, stamp.second, 0).ok()?;
+        let local = date.to_datetime(time);
+        let as_if_utc = Offset::UTC.to_timestamp(local).ok()?.as_second();
+        let offset = match stamp.offset {
+            Some(offset) => i64::from(offset),
+            None => self.offset_at(local, as_if_utc)?,
+        };
+        let micros = (as_if_utc - offset) * 1_000_000 + i64::from(stamp.micros);
+        Some(LogTime::from_micros(micros))
+    }
+
+    fn offset_at(&mut self, local: DateTime, as_if_utc: i64) -> Option<i64> {
+        let hour = as_if_utc.div_euclid(HOUR_SECS);
+        if let Some((cached, offset)) = self.cached
+            && cached == hour
+        {
+            return Some(offset);
+        }
+        // A local time that DST skips or repeats is taken as RFC 5545 does: at the offset
+        // before the change.
+        let at = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        let offset = as_if_utc - at.as_second();
+        self.cached = Some((hour, offset));
+        Some(offset)
+    }
+
+    fn year_of(&self, now: LogTime) -> Option<i16> {
+        let now = jiff::Timestamp::from_second(now.as_secs()).ok()?;
+        Some(self.zone.to_datetime(now).year())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LineClock;
+    use crate::{dovecot::timestamp, time::LogTime};
+    use jiff::tz::TimeZone;
+
+    fn resolve(zone: &str, stamp: &str, now: &str) -> Option<String> {
+        let zone = TimeZone::get(zone).unwrap();
+        let now: jiff::Timestamp = now.parse().unwrap();
+        let (stamp, _) = timestamp::take(format!("{stamp} ").as_bytes())?;
+        LineClock::new(zone).resolve(&stamp, LogTime::from(now)).map(|at| at.to_string())
+    }
+
+    #[test]
+    fn a_date_without_a_year_is_the_latest_that_has_been() {
+        let year_of = |stamp, now| resolve("UTC", stamp, now).unwrap()[..4].to_owned();
+        assert_eq!(year_of("Dec 31 23:59:59", "2027-01-01T00:00:05Z"), "2026");
+        assert_eq!(year_of("Jan  1 00:00:01", "2026-12-31T23:59:58Z"), "2027");
+        assert_eq!(year_of("Nov 24 17:00:00", "2026-11-24T17:00:00Z"), "2026");
+        assert_eq!(year_of("Feb 29 12:00:00", "2025-01-05T00:00:00Z"), "2024");
+    }
+
+    #[test]
+    fn local_times_follow_the_zone_and_its_dst() {
+        let berlin = |stamp| resolve("Europe/Berlin", stamp, "2026-12-01T00:00:00Z");
+        assert_eq!(berlin("2026-07-01 12:00:00").as_deref(), Some("2026-07-01T10:00:00Z"));
+        assert_eq!(berlin("2026-11-24 12:00:00").as_deref(), Some("2026-11-24T11:00:00Z"));
+        // Repeated, skipped.
+        assert_eq!(berlin("2026-10-25 02:30:00").as_deref(), Some("2026-10-25T00:30:00Z"));
+        assert_eq!(berlin("2026-03-29 02:30:00").as_deref(), Some("2026-03-29T01:30:00Z"));
+    }
+
+    #[test]
+    fn an_offset_on_the_line_wins_over_the_zone() {
+        let at = resolve("Europe/Berlin", "2026-11-24T17:00:00.5+05:30", "2026-12-01T00:00:00Z");
+        assert_eq!(at.as_deref(), Some("2026-11-24T11:30:00.5Z"));
+    }
+
+    #[test]
+    fn a_day_that_does_not_exist_is_no_time() {
+        assert_eq!(resolve("UTC", "Nov 31 12:00:00", "2026-12-01T00:00:00Z"), None);
+        assert_eq!(resolve("UTC", "2026-11-24 25:00:00", "2026-12-01T00:00:00Z"), None);
+    }
+}

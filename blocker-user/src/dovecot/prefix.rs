@@ -1,0 +1,156 @@
+//! What comes before the message: timestamp, host, program, service.
+//!
+//! All of it is written by the log daemon and Dovecot's master; clients have no say here.
+
+use super::{
+    scan::{number, split_at, split_at_byte},
+    timestamp::{self, Stamp},
+};
+
+/// Which parser a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// `imap-login` and its kind.
+    Login,
+    /// `auth` and `auth-worker`.
+    Auth,
+    /// A PAM module, logging under the auth process's name.
+    Pam,
+    /// Dovecot, but nothing that judges clients.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefix<'l> {
+    pub(super) stamp: Option<Stamp>,
+    pub(super) service: Service,
+    /// For [`Service::Auth`] with the service name, which can hold an address; for the
+    /// others without.
+    pub(super) message: &'l [u8],
+}
+
+const LOGIN_SERVICES: [&[u8]; 4] =
+    [b"imap-login: ", b"pop3-login: ", b"managesieve-login: ", b"submission-login: "];
+/// The levels of Dovecot's own format, which syslog has elsewhere.
+const LEVELS: [&[u8]; 6] =
+    [b"Info: ", b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: ", b"Debug: "];
+
+/// Splits a line into its prefix and its message; `None` where it is not from Dovecot.
+pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
+    let (line, is_rfc_5424) = priority(line);
+    let (stamp, rest) = match timestamp::take(line) {
+        Some((stamp, rest)) => (Some(stamp), rest),
+        None => (None, line),
+    };
+    // Dovecot's own format: the service follows at once.
+    if let Some((service, message)) = service(rest) {
+        return Some(Prefix { stamp, service, message });
+    }
+    let (program, rest) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
+    let (service, message) = match program {
+        b"dovecot" => service(rest).unwrap_or((Service::Other, rest)),
+        // PAM modules log under the name of the process that called them.
+        b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, rest),
+        _ => return None,
+    };
+    Some(Prefix { stamp, service, message })
+}
+
+/// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.
+fn priority(line: &[u8]) -> (&[u8], bool) {
+    let parsed = || {
+        let (_, rest) = number(line.strip_prefix(b"<")?)?;
+        let rest = rest.strip_prefix(b">")?;
+        Some(rest.strip_prefix(b"1 ").map_or((rest, false), |rest| (rest, true)))
+    };
+    parsed().unwrap_or((line, false))
+}
+
+/// `host program[pid]: `.
+fn syslog_tag(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_host, rest) = split_at_byte(rest, b' ')?;
+    let (tag, rest) = split_at(rest, b": ")?;
+    let program = split_at_byte(tag, b'[').map_or(tag, |(program, _pid)| program);
+    Some((program, rest))
+}
+
+/// `host program pid msgid structured-data message`, RFC 5424 section 6.
+fn rfc_5424(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_host, rest) = split_at_byte(rest, b' ')?;
+    let (program, rest) = split_at_byte(rest, b' ')?;
+    let (_pid, rest) = split_at_byte(rest, b' ')?;
+    let (_message_id, rest) = split_at_byte(rest, b' ')?;
+    let rest = match rest.strip_prefix(b"- ") {
+        Some(rest) => rest,
+        None => split_at(rest, b"] ")?.1,
+    };
+    // Some senders mark UTF-8 with a byte order mark.
+    Some((program, rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest)))
+}
+
+/// The service at the front of a message of Dovecot's.
+fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
+    for name in LOGIN_SERVICES {
+        if let Some(message) = rest.strip_prefix(name) {
+            return Some((Service::Login, without_level(message)));
+        }
+    }
+    // `auth: …`, `auth(name,…): …`, `auth-worker(123): …`
+    let after = rest.strip_prefix(b"auth")?;
+    let after = after.strip_prefix(b"-worker").unwrap_or(after);
+    match after.first() {
+        Some(b'(') => Some((Service::Auth, rest)),
+        Some(b':') => {
+            let message = without_level(after.strip_prefix(b": ")?);
+            let is_pam = message.starts_with(b"pam_");
+            Some((if is_pam { Service::Pam } else { Service::Auth }, message))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn without_level(message: &[u8]) -> &[u8] {
+    LEVELS.iter().find_map(|level| message.strip_prefix(*level)).unwrap_or(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Service, split};
+
+    fn parts(line: &str) -> Option<(Service, String, bool)> {
+        let prefix = split(line.as_bytes())?;
+        let message = String::from_utf8_lossy(prefix.message).into_owned();
+        Some((prefix.service, message, prefix.stamp.is_some()))
+    }
+
+    #[test]
+    fn finds_the_message_behind_every_prefix() {
+        let prefixes = [
+            "Nov 24 17:00:00 mail dovecot: imap-login: ",
+            "Nov 24 17:00:00 mail dovecot[17]: imap-login: ",
+            "<22>Nov 24 17:00:00 mail dovecot: imap-login: ",
+            "2026-11-24T17:00:00.123456+01:00 mail dovecot[17]: imap-login: Info: ",
+            "<22>1 2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
+            "<22>1 2026-11-24T17:00:00Z mail dovecot - ID [a b=\"c\"] \u{feff}imap-login: ",
+            "Nov 24 17:00:00 imap-login: Info: ",
+            "2026-11-24 17:00:00 imap-login: Warning: ",
+        ];
+        for prefix in prefixes {
+            let found = parts(&format!("{prefix}Hello: world"));
+            assert_eq!(found, Some((Service::Login, "Hello: world".to_owned(), true)), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn tells_the_services_apart() {
+        let service = |rest: &str| parts(&format!("Nov 24 17:00:00 {rest}")).map(|(it, ..)| it);
+        assert_eq!(service("auth: Info: passwd-file(a,b): x"), Some(Service::Auth));
+        assert_eq!(service("auth-worker(17): Info: x"), Some(Service::Auth));
+        assert_eq!(service("auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        assert_eq!(service("mail auth[17]: pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        assert_eq!(service("mail dovecot: imap(bob)<1><s>: Logged out"), Some(Service::Other));
+        assert_eq!(service("mail postfix/smtpd[1]: dovecot: imap-login: x"), None);
+        assert_eq!(service("mail sshd[1]: Failed password"), None);
+        assert_eq!(service(""), None);
+    }
+}
