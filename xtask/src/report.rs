@@ -5,6 +5,7 @@ use std::fmt;
 
 #[derive(Default)]
 pub(crate) struct Report {
+    deny_skipped: bool,
     suites: Vec<Suite>,
     /// Steps that are no tests: they fail the run, and are not counted.
     failed_steps: Vec<String>,
@@ -83,6 +84,10 @@ impl Suite {
 }
 
 impl Report {
+    pub(crate) fn new(deny_skipped: bool) -> Self {
+        Self { deny_skipped, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, suite: Suite) {
         self.suites.push(suite);
     }
@@ -91,9 +96,13 @@ impl Report {
         self.failed_steps.push(step.to_owned());
     }
 
-    pub(crate) fn is_success(&self, deny_skipped: bool) -> bool {
-        let Count { passed, failed, skipped } = self.total();
-        failed == 0 && passed > 0 && self.failed_steps.is_empty() && !(deny_skipped && skipped > 0)
+    pub(crate) fn is_success(&self) -> bool {
+        let Count { passed, failed, .. } = self.total();
+        failed == 0 && passed > 0 && self.failed_steps.is_empty() && !self.is_denied()
+    }
+
+    fn is_denied(&self) -> bool {
+        self.deny_skipped && self.total().skipped > 0
     }
 
     fn total(&self) -> Count {
@@ -126,6 +135,9 @@ impl fmt::Display for Report {
             writeln!(f, "FAILED: {step}")?;
         }
         let total = self.total();
+        if self.is_denied() {
+            writeln!(f, "FAILED: tests were skipped, and --deny-skipped was given")?;
+        }
         if total.passed + total.failed == 0 {
             writeln!(f, "FAILED: no test ran")?;
         }
@@ -199,7 +211,7 @@ mod tests {
     }
 
     fn report(suites: impl IntoIterator<Item = Suite>) -> Report {
-        Report { suites: suites.into_iter().collect(), failed_steps: Vec::new() }
+        Report { suites: suites.into_iter().collect(), ..Report::default() }
     }
 
     const GOOD: &str = "\nrunning 2 tests\ntest a ... ok\ntest b   ... ignored, needs root\n\n\
@@ -207,12 +219,14 @@ mod tests {
 
     #[test]
     fn results_are_added_up_over_suites_and_their_binaries() {
-        let report = report([suite(&format!("{GOOD}\n{GOOD}"), true), suite(GOOD, true)]);
+        let mut report = report([suite(&format!("{GOOD}\n{GOOD}"), true), suite(GOOD, true)]);
         let text = report.to_string();
         assert_eq!(text.lines().last(), Some("3 passed, 0 failed, 3 skipped"));
         assert!(text.contains("skipped: e2e: b: needs root\n"), "{text}");
-        assert!(report.is_success(false));
-        assert!(!report.is_success(true), "skipped tests are denied on request");
+        assert!(report.is_success());
+        report.deny_skipped = true;
+        assert!(!report.is_success());
+        assert!(report.to_string().contains("FAILED: tests were skipped"));
     }
 
     #[test]
@@ -222,7 +236,7 @@ mod tests {
         let report = report([suite(output, false), suite(GOOD, true)]);
         let text = report.to_string();
         assert!(text.ends_with("FAILED: e2e: a::b\n1 passed, 1 failed, 1 skipped"), "{text}");
-        assert!(!report.is_success(false));
+        assert!(!report.is_success());
     }
 
     #[test]
@@ -249,15 +263,15 @@ mod tests {
     #[test]
     fn nothing_that_ran_is_no_success() {
         let nothing = GOOD.replace("1 passed", "0 passed").replace("1 ignored", "0 ignored");
-        assert!(!report([suite(&nothing, true)]).is_success(false));
-        assert!(!report([]).is_success(false));
+        assert!(!report([suite(&nothing, true)]).is_success());
+        assert!(!report([]).is_success());
     }
 
     #[test]
     fn a_failed_step_fails_the_run_and_is_not_counted() {
         let mut report = report([suite(GOOD, true)]);
         report.step_failed("lint: clippy");
-        assert!(!report.is_success(false));
+        assert!(!report.is_success());
         assert!(
             report.to_string().ends_with("FAILED: lint: clippy\n1 passed, 0 failed, 1 skipped")
         );

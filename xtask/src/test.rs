@@ -29,7 +29,7 @@ pub(crate) fn all(filter: Option<&str>, deny_skipped: bool) -> Result<ExitCode> 
     packages::install();
     let built = build::both_halves();
 
-    let mut report = Report::default();
+    let mut report = Report::new(deny_skipped);
     for package in ON_THE_HOST {
         let mut tests = cargo_test(package, filter);
         // Without an object the daemon's tests still run, on an empty program.
@@ -58,13 +58,8 @@ pub(crate) fn all(filter: Option<&str>, deny_skipped: bool) -> Result<ExitCode> 
         }
     }
 
-    let success = report.is_success(deny_skipped);
-    println!("\n==> summary");
-    if deny_skipped && !success {
-        println!("(with --deny-skipped, a skipped test fails the run)");
-    }
-    println!("{report}");
-    Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("\n==> summary\n{report}");
+    Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn cargo_test(package: &str, filter: Option<&str>) -> Command {

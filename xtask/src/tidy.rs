@@ -147,11 +147,6 @@ mod tests {
     }
 
     #[test]
-    fn this_checkout_is_in_order() {
-        check(crate::layout::root()).unwrap();
-    }
-
-    #[test]
     fn only_the_firewall_names_aya() {
         let source = "//! aya:: in words\nuse aya::maps::HashMap;\nlet maya::x = \"aya::\";\n";
         assert_eq!(
