@@ -1,0 +1,64 @@
+//! The two halves: the BPF object first, then the daemon that carries it inside.
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    cmd,
+    layout::{self, BPF_TARGET},
+    setup,
+};
+
+/// The task. Gives the path of the daemon.
+pub(crate) fn both_halves() -> Result<PathBuf> {
+    setup::tools()?;
+    kernel()?;
+    user()
+}
+
+fn kernel() -> Result<()> {
+    eprintln!("==> building the kernel half");
+    cmd::run(kernel_cargo("build")?.env(
+        // The linker writes BTF only when it is asked to, and from debug information: without
+        // it `bpftool map dump` shows bytes where it could show fields.
+        "RUSTFLAGS",
+        "-C debuginfo=2 -C link-arg=--btf",
+    ))
+    .context("could not build the kernel half")?;
+    expect_file(layout::object())?;
+    Ok(())
+}
+
+fn user() -> Result<PathBuf> {
+    eprintln!("==> building the user half");
+    cmd::run(
+        cmd::cargo("build", &layout::target())
+            .args(["--release", "--package", "blocker-user"])
+            .env(layout::OBJECT_VAR, layout::object()),
+    )
+    .context("could not build the user half")?;
+    expect_file(layout::binary())
+}
+
+/// cargo for the BPF target, which has no precompiled `core`; building that is open to a
+/// stable compiler only when it is told to act as its own bootstrap.
+pub(crate) fn kernel_cargo(subcommand: &str) -> Result<Command> {
+    let mut cargo = cmd::cargo(subcommand, &layout::bpf_target_dir());
+    cargo
+        .args(["--package", "blocker-ebpf", "--release", "--target", BPF_TARGET])
+        .args(["-Z", "build-std=core"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("PATH", setup::path_with_tools()?);
+    Ok(cargo)
+}
+
+/// A cargo configuration outside the checkout can send artifacts elsewhere.
+fn expect_file(path: PathBuf) -> Result<PathBuf> {
+    ensure!(
+        fs::metadata(&path).is_ok_and(|file| file.len() > 0),
+        "cargo did not leave {}: does a cargo configuration file set `build.target` or another \
+         output directory?",
+        path.display()
+    );
+    Ok(path)
+}

@@ -1,0 +1,156 @@
+//! The programs that the end-to-end tests and the sandbox drive: from the distribution, and
+//! only as root. Missing ones never stop a task: the tests that need them say so and skip.
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::cmd::{self, command};
+
+/// A Debian package and a file that shows it is there, on other distributions too.
+struct Package {
+    name: &'static str,
+    program: &'static str,
+    sandbox: bool,
+}
+
+const fn package(name: &'static str, program: &'static str, sandbox: bool) -> Package {
+    Package { name, program, sandbox }
+}
+
+const PACKAGES: [Package; 7] = [
+    package("dovecot-core", "dovecot", true),
+    package("dovecot-imapd", "imap-login", true),
+    package("dovecot-pop3d", "pop3-login", true),
+    package("dovecot-managesieved", "managesieve-login", true),
+    package("iproute2", "ip", true),
+    package("bpftool", "bpftool", false),
+    // Judges the same log lines as doveblock.
+    package("fail2ban", "fail2ban-regex", false),
+];
+
+/// Where programs are that an ordinary PATH does not name.
+const BESIDE_THE_PATH: [&str; 5] =
+    ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/libexec/dovecot", "/usr/local/sbin"];
+
+/// Asks dpkg's maintainer scripts to leave the services alone that they would start, by the
+/// file that they look for; it is gone again when the command ends, or is interrupted. A file
+/// that is there already is the machine's own policy and stays.
+const WITHOUT_STARTING_SERVICES: &str = r#"
+policy=/usr/sbin/policy-rc.d
+if [ -d /usr/sbin ] && (set -C; printf '#!/bin/sh\nexit 101\n' >$policy) 2>/dev/null; then
+    trap 'rm -f $policy' EXIT
+    trap 'exit 130' INT TERM HUP
+    chmod 755 $policy
+fi
+"$@"
+"#;
+
+/// Installs what the tests want, where that can be done without asking. Says whether
+/// everything is there.
+pub(crate) fn install() -> bool {
+    let missing = missing(|_| true);
+    if missing.is_empty() {
+        return true;
+    }
+    let apt = cmd::find("apt-get", &[]).is_some();
+    if !apt || !is_root() {
+        eprintln!("==> the end-to-end tests want more than is installed. {}", by_hand(&missing));
+        return false;
+    }
+    eprintln!(
+        "==> installing what the end-to-end tests drive: {}. No service is started now; systemd \
+         starts dovecot and fail2ban at the next boot, unless you `systemctl disable` them",
+        missing.join(" ")
+    );
+    if let Err(error) = apt_install(&missing) {
+        eprintln!("warning: {error:#}. {}", by_hand(&missing));
+    }
+    self::missing(|_| true).is_empty()
+}
+
+/// The sandbox shows more with these, but installing a mail server is not its business.
+pub(crate) fn advise_for_sandbox() {
+    let missing = missing(|package| package.sandbox);
+    if !missing.is_empty() {
+        eprintln!("==> for the sandbox with a real Dovecot: {}", by_hand(&missing));
+    }
+}
+
+fn missing(wanted: impl Fn(&Package) -> bool) -> Vec<&'static str> {
+    let beside = BESIDE_THE_PATH.map(PathBuf::from);
+    PACKAGES
+        .iter()
+        .filter(|package| wanted(package) && cmd::find(package.program, &beside).is_none())
+        .map(|package| package.name)
+        .collect()
+}
+
+fn by_hand(missing: &[&str]) -> String {
+    format!(
+        "Install by hand: `apt-get install --no-install-recommends {}` as root on Debian or \
+         Ubuntu, or the packages of your distribution that have the same programs",
+        missing.join(" ")
+    )
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    let mut install = apt_get("install");
+    install.args(["-y", "--no-install-recommends"]).args(packages);
+    if cmd::run(&mut install).is_ok() {
+        return Ok(());
+    }
+    // No or old package lists are the usual reason, and fetching them takes long enough to
+    // do it only then.
+    eprintln!("==> that failed: again with new package lists");
+    let updated = cmd::run(&mut apt_get("update"));
+    match (updated, cmd::run(&mut install)) {
+        (_, Ok(())) => Ok(()),
+        (Err(why), Err(_)) | (Ok(()), Err(why)) => bail!("{why:#}"),
+    }
+}
+
+fn apt_get(what: &str) -> Command {
+    let mut apt = command("sh");
+    apt.args(["-c", WITHOUT_STARTING_SERVICES, "sh"])
+        .args(["apt-get", what, "-o", "DPkg::Lock::Timeout=60"])
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    apt
+}
+
+/// By the owner of this process's own entry in /proc: std has no other way to ask.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_installs_it() {
+        let advice = by_hand(&["dovecot-core", "iproute2"]);
+        assert!(advice.contains("apt-get install --no-install-recommends dovecot-core iproute2"));
+    }
+
+    #[test]
+    fn the_wrapper_runs_its_arguments_and_gives_their_exit_code() {
+        // Not as root on a machine without such a policy: the test must not make one.
+        let script = WITHOUT_STARTING_SERVICES.replace("/usr/sbin", &scratch().to_string_lossy());
+        let status = Command::new("sh")
+            .args(["-c", &script, "sh", "sh", "-c"])
+            .arg(format!("test -x {}/policy-rc.d && exit 7", scratch().display()))
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(7));
+        assert_eq!(fs::read_dir(scratch()).unwrap().count(), 0, "the policy is gone again");
+        fs::remove_dir(scratch()).unwrap();
+    }
+
+    fn scratch() -> PathBuf {
+        let directory = env::temp_dir().join(format!("xtask-policy-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+}
