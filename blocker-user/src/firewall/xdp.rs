@@ -150,17 +150,16 @@ impl Firewall for Xdp {
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
         let slot = Slot::of(subject, self.ipv6_prefix);
-        let found = self.maps.remove(&slot)?;
-        // An IPv6 prefix may have been banned under another `ipv6_prefix`, as a network.
         let in_trie = Slot::network(subject);
-        if in_trie == slot || !self.maps.remove(&in_trie)? {
-            if !found || !matches!(slot, Slot::Net { .. }) {
-                return Ok(found);
-            }
+        let mut found = self.maps.remove(&slot)?;
+        // An IPv6 prefix may have been banned under another `ipv6_prefix`, as a network.
+        let found_in_trie = if in_trie == slot { found } else { self.maps.remove(&in_trie)? };
+        if found_in_trie {
+            found = true;
+            self.settings.networks = self.settings.networks.saturating_sub(1);
+            self.maps.set_settings(&self.settings)?;
         }
-        self.settings.networks = self.settings.networks.saturating_sub(1);
-        self.maps.set_settings(&self.settings)?;
-        Ok(true)
+        Ok(found)
     }
 
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError> {
