@@ -4,6 +4,7 @@
 mod bans;
 mod detach;
 mod output;
+mod regex;
 mod run;
 mod status;
 
@@ -26,6 +27,8 @@ pub struct Cli {
 enum Verb {
     /// Read the log and enforce bans until stopped
     Run(Box<run::RunArgs>),
+    /// Try the rules on a log: what matches, by which rule, from which address
+    Regex(regex::RegexArgs),
     /// Show the jail: failures, bans, what the kernel dropped
     Status(status::StatusArgs),
     /// List the bans in force
@@ -93,6 +96,7 @@ impl From<crate::control::ClientError> for VerbError {
 pub fn main(cli: Cli) -> ExitCode {
     let result = match cli.verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Regex(args) => regex::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
         Verb::Ban(args) => bans::ban(&args),

@@ -6,13 +6,13 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// Holds the beginning of a line whose end has not been read yet.
 #[derive(Default)]
-pub(super) struct LineBuffer {
+pub(crate) struct LineBuffer {
     partial: Vec<u8>,
 }
 
 impl LineBuffer {
     /// Hands every line that `chunk` completes to `each`, without its newline.
-    pub(super) fn feed(&mut self, chunk: &[u8], each: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn feed(&mut self, chunk: &[u8], each: &mut dyn FnMut(&[u8])) {
         let mut rest = chunk;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end);
@@ -29,7 +29,7 @@ impl LineBuffer {
     }
 
     /// Hands over a last line that has no newline and will never get one.
-    pub(super) fn finish(&mut self, each: &mut dyn FnMut(&[u8])) {
+    pub(crate) fn finish(&mut self, each: &mut dyn FnMut(&[u8])) {
         if !self.partial.is_empty() {
             each(&self.partial);
             self.partial.clear();

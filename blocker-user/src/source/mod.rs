@@ -8,10 +8,10 @@ mod watch;
 
 use std::{io, path::PathBuf};
 
-use lines::LineBuffer;
 use stdin::Stdin;
 use tail::Tail;
 
+pub(crate) use lines::LineBuffer;
 pub use watch::{Waiter, Waker};
 
 /// Where lines come from.
