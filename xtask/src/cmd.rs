@@ -61,10 +61,16 @@ pub(crate) fn find(program: &str, then: &[PathBuf]) -> Option<PathBuf> {
 
 /// Shows the command, runs it to its end with its output going where xtask's goes.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    show(command);
-    let status = command.status().with_context(|| failed(command))?;
+    let shown = line(command);
+    run_as(command, &shown)
+}
+
+/// As [`run`], for a command that is easier to read as another one.
+pub(crate) fn run_as(command: &mut Command, shown: &str) -> Result<()> {
+    eprintln!("    $ {shown}");
+    let status = command.status().with_context(|| format!("failed to run `{shown}`"))?;
     if !status.success() {
-        bail!("{} ({status})", failed(command));
+        bail!("failed to run `{shown}` ({status})");
     }
     Ok(())
 }
@@ -89,10 +95,12 @@ pub(crate) fn failed(command: &Command) -> String {
 
 /// The command as a shell would take it, with the variables that were set for it.
 pub(crate) fn line(command: &Command) -> String {
-    let variables = command
-        .get_envs()
-        .filter(|(name, _)| *name != "LD_LIBRARY_PATH" && *name != "PATH")
-        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
+    let variables = command.get_envs().filter_map(|(name, value)| match name.to_str()? {
+        "LD_LIBRARY_PATH" => None,
+        // Only ever set to find this checkout's tools first; in full it fills the screen.
+        "PATH" => Some(format!("PATH={}/bin:$PATH", layout::tools().display())),
+        name => Some(format!("{name}={}", quoted(value?))),
+    });
     let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
     variables.chain(words).collect::<Vec<_>>().join(" ")
 }

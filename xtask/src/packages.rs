@@ -1,8 +1,8 @@
 //! The programs that the end-to-end tests and the sandbox drive: from the distribution, and
 //! only as root. Missing ones never stop a task: the tests that need them say so and skip.
-use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf, process::Command};
+use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::cmd::{self, command};
 
@@ -37,7 +37,7 @@ const BESIDE_THE_PATH: [&str; 5] =
 /// that is there already is the machine's own policy and stays.
 const WITHOUT_STARTING_SERVICES: &str = r#"
 policy=/usr/sbin/policy-rc.d
-if [ -d /usr/sbin ] && (set -C; printf '#!/bin/sh\nexit 101\n' >$policy) 2>/dev/null; then
+if (set -C; printf '#!/bin/sh\nexit 101\n' >$policy) 2>/dev/null; then
     trap 'rm -f $policy' EXIT
     trap 'exit 130' INT TERM HUP
     chmod 755 $policy
@@ -94,27 +94,24 @@ fn by_hand(missing: &[&str]) -> String {
 }
 
 fn apt_install(packages: &[&str]) -> Result<()> {
-    let mut install = apt_get("install");
-    install.args(["-y", "--no-install-recommends"]).args(packages);
-    if cmd::run(&mut install).is_ok() {
+    let install = || apt_get(&[&["install", "-y", "--no-install-recommends"], packages].concat());
+    if install().is_ok() {
         return Ok(());
     }
     // No or old package lists are the usual reason, and fetching them takes long enough to
     // do it only then.
     eprintln!("==> that failed: again with new package lists");
-    let updated = cmd::run(&mut apt_get("update"));
-    match (updated, cmd::run(&mut install)) {
-        (_, Ok(())) => Ok(()),
-        (Err(why), Err(_)) | (Ok(()), Err(why)) => bail!("{why:#}"),
-    }
+    apt_get(&["update"])?;
+    install()
 }
 
-fn apt_get(what: &str) -> Command {
+fn apt_get(args: &[&str]) -> Result<()> {
     let mut apt = command("sh");
-    apt.args(["-c", WITHOUT_STARTING_SERVICES, "sh"])
-        .args(["apt-get", what, "-o", "DPkg::Lock::Timeout=60"])
+    apt.args(["-c", WITHOUT_STARTING_SERVICES, "sh", "apt-get"])
+        .args(["-o", "DPkg::Lock::Timeout=60"])
+        .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive");
-    apt
+    cmd::run_as(&mut apt, &format!("apt-get {}", args.join(" ")))
 }
 
 /// By the owner of this process's own entry in /proc: std has no other way to ask.
@@ -124,7 +121,7 @@ fn is_root() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::env;
+    use std::{env, process::Command};
 
     use super::*;
 
