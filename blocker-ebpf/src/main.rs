@@ -4,7 +4,10 @@
 #![cfg_attr(
     target_arch = "bpf",
     feature(core_intrinsics),
-    expect(internal_features, reason = "the only way to an atomic add for BPF, see `program::add`")
+    expect(
+        internal_features,
+        reason = "the only way to an atomic add for BPF, see `program::add`"
+    )
 )]
 
 #[cfg(target_arch = "bpf")]
