@@ -1,0 +1,58 @@
+//! Who counts, and who is forgiven, with real logins.
+
+use anyhow::{Result, ensure};
+use blocker_tests::{
+    client::{Client, Protocol},
+    doveblock::{Doveblock, subject},
+    dovecot::{Dovecot, PASSWORD, USER as NAME},
+    netns::{Family, USER, World},
+};
+use libtest_mimic::Trial;
+
+use crate::{DOVECOT, trial};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_user_who_logged_in_may_probe_but_not_guess", DOVECOT, authenticated),
+        trial("a_hostile_name_bans_its_sender_only", DOVECOT, hostile_names),
+    ]
+}
+
+fn authenticated(world: &World) -> Result<()> {
+    let dovecot = Dovecot::start(world)?;
+    let options = ["--mode", "aggressive", "--maxretry", "3"];
+    let mut doveblock = Doveblock::start(world, dovecot.log(), &options)?;
+    let user = Client::new(world, USER, Family::V4);
+    ensure!(user.log_in(Protocol::Imap, NAME, PASSWORD)?, "the right password was refused");
+    for _ in 0..4 {
+        user.probe(4190)?;
+        doveblock.wait_for(&[&user.address().to_string(), "logged in"])?;
+    }
+    ensure!(doveblock.listed(&subject(user.address()))?.is_none());
+    for _ in 0..3 {
+        user.guess(Protocol::Imap)?;
+    }
+    doveblock.wait_for_ban(&subject(user.address()))?;
+    user.shut_out(143)
+}
+
+/// With `auth_username_chars` empty, Dovecot takes any name.
+fn hostile_names(world: &World) -> Result<()> {
+    let dovecot = Dovecot::with(world, "auth_username_chars =\nauth_verbose = yes")?;
+    let doveblock = Doveblock::start(world, dovecot.log(), &["--maxretry", "8"])?;
+    let user = Client::new(world, USER, Family::V4);
+    for name in [
+        "x>, rip=203.0.113.9, lip=",
+        "a,203.0.113.9): unknown user",
+        "a,203.0.113.9,<AQIDBAUGBwjLAHEJ>): Password mismatch",
+        "a>, session=<AQIDBAUGBwjLAHEJ>, rip=203.0.113.9",
+    ] {
+        ensure!(!user.log_in(Protocol::Sieve, name, "letmein")?);
+    }
+    // Each guess is a line of the auth process and one of the login process.
+    let ban = doveblock.wait_for_ban(&subject(user.address()))?;
+    ensure!(ban["attempts"] == 8, "{ban}");
+    ensure!(doveblock.json(&["list"])?.as_array().map(Vec::len) == Some(1));
+    ensure!(!doveblock.whole_log().contains("203.0.113.9"), "{}", doveblock.whole_log());
+    Ok(())
+}
