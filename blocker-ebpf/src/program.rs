@@ -79,6 +79,7 @@ impl Bytes for Frame {
 }
 
 #[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the attribute demands")]
 fn doveblock(ctx: XdpContext) -> u32 {
     let frame = Frame { start: ctx.data(), end: ctx.data_end() };
     let Some(count) = counters.get_ptr_mut(0) else { return XDP_PASS };
@@ -149,11 +150,10 @@ fn is_allowed(source: &Source) -> bool {
 /// The prefix of an IPv6 address that is counted and banned.
 #[inline(always)]
 fn masked(addr: [u8; 16]) -> [u8; 16] {
-    let mask = V6_MASK.load();
-    let value = u128::from_ne_bytes(addr);
-    let [first, second] = mask;
-    let (first, second) = (value as u64 & first, (value >> 64) as u64 & second);
-    (u128::from(first) | u128::from(second) << 64).to_ne_bytes()
+    let [first, second] = V6_MASK.load();
+    // The target is little endian: the first half in memory is the low one.
+    let mask = u128::from(first) | u128::from(second) << 64;
+    (u128::from_ne_bytes(addr) & mask).to_ne_bytes()
 }
 
 /// The whole address as a trie key.
