@@ -6,10 +6,13 @@
 //! ```
 //!
 //! NAME is the client's text and can imitate everything that follows it. The verdict that
-//! ends the line is Dovecot's, so the address is the one right before the last verdict. A
-//! verdict can quote the password (`auth_verbose_passwords=plain`), which is client text
-//! behind the verdict: if such a line offers two addresses, it says nothing. No guess goes
-//! uncounted for that, because the login process writes a line of its own.
+//! ends the line is Dovecot's, so the address is the one right before the last verdict, and
+//! a verdict that anything but Dovecot's own additions follow is none.
+//!
+//! Two of those additions quote client text behind the verdict: `(given password: …)` with
+//! `auth_verbose_passwords=plain`, and `(username: …)`. If such a line offers two addresses,
+//! it says nothing. No guess goes uncounted for that, because the login process writes a line
+//! of its own.
 
 use std::net::IpAddr;
 
@@ -17,37 +20,40 @@ use super::{
     event::Event,
     prefix::without_level,
     rules::{PAM_FAILED, PASSWORD_MISMATCH, Rule, UNKNOWN_USER},
-    scan::{address, number, split_at, split_at_last},
+    scan::{address, contains, number, split_at, split_at_last},
 };
 
-/// What the passdbs say of a wrong guess, in any case of the first letter.
-static VERDICTS: [(&[u8], &Rule); 5] = [
+/// What the passdbs say of a wrong guess, without the first letter, whose case varies.
+static VERDICTS: [(&[u8], &Rule); 4] = [
     (b"nknown user", &UNKNOWN_USER),
     (b"assword mismatch", &PASSWORD_MISMATCH),
     (b"nvalid credentials", &PASSWORD_MISMATCH),
-    (b"am_authenticate() failed: Authentication failure", &PAM_FAILED),
-    (b"am_authenticate() failed: User not known", &PAM_FAILED),
+    (b"am_authenticate() failed: ", &PAM_FAILED),
 ];
-const QUOTED_PASSWORD: &[u8] = b"(given password: ";
+/// What PAM says of a wrong guess; it has other errors that are not the client's.
+const PAM_VERDICTS: [&[u8]; 3] =
+    [b"Authentication failure", b"User not known", b"Permission denied"];
+/// Client text follows.
+const QUOTES: [&[u8]; 2] = [b"(given password: ", b"(username: "];
 
 pub(super) fn judge(message: &[u8]) -> Option<Event> {
-    let mut found = None;
+    let mut first = None;
+    let mut addresses_differ = false;
+    let mut last_verdict = None;
     for at in memchr::memmem::find_iter(message, b": ") {
         let (Some(before), Some(after)) = (message.get(..at), message.get(at + 2..)) else {
             continue;
         };
-        let Some(rule) = verdict(after) else { continue };
         let Some(ip) = address_before(before) else { continue };
-        match found {
-            Some(Event::Failure { ip: other, .. })
-                if other != ip && split_at(message, QUOTED_PASSWORD).is_some() =>
-            {
-                return None;
-            }
-            _ => found = Some(Event::Failure { ip, rule }),
+        addresses_differ |= *first.get_or_insert(ip) != ip;
+        if let Some(rule) = verdict(after) {
+            last_verdict = Some(Event::Failure { ip, rule });
         }
     }
-    found
+    if addresses_differ && QUOTES.iter().any(|quote| contains(message, quote)) {
+        return None;
+    }
+    last_verdict
 }
 
 fn verdict(text: &[u8]) -> Option<&'static Rule> {
@@ -55,31 +61,45 @@ fn verdict(text: &[u8]) -> Option<&'static Rule> {
     if !matches!(first.to_ascii_lowercase(), b'u' | b'p' | b'i') {
         return None;
     }
-    VERDICTS.iter().find(|(words, _)| rest.starts_with(words)).map(|(_, rule)| *rule)
+    let (rest, rule) = VERDICTS
+        .iter()
+        .find_map(|(words, rule)| Some((rest.strip_prefix(*words)?, *rule)))?;
+    let is_whole = if *rule == PAM_FAILED {
+        PAM_VERDICTS.iter().any(|words| rest.starts_with(words))
+    } else {
+        // Alone, or with `(SHA1 of given password: …)` and the like.
+        rest.is_empty() || (rest.starts_with(b" (") && rest.ends_with(b")"))
+    };
+    is_whole.then_some(rule)
 }
 
 /// The address in what precedes a verdict.
 fn address_before(head: &[u8]) -> Option<IpAddr> {
-    if let Some(inside) = head.strip_suffix(b")") {
-        // 2.3: `driver(NAME,IP` or `driver(NAME,IP,<SESSION>`
-        let inside = match inside.strip_suffix(b">") {
-            Some(with_session) => split_at_last(with_session, b",<")?.0,
-            None => inside,
+    let head = without_request(without_driver(head));
+    if let Some(with_session) = head.strip_suffix(b">") {
+        // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>`, `auth-worker(NAME,IP)<PID><SESSION>`
+        let (inside, _session) = split_at_last(with_session, b")<")?;
+        let inside = match split_at_last(inside, b",") {
+            Some((before, mechanism)) if mechanism.starts_with(b"sasl:") => before,
+            _ => inside,
         };
         return last_field(inside);
     }
-    // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>: driver`, `auth-worker(NAME,IP)<P><S>: request [N]: driver`
-    let (head, driver) = split_at_last(head, b": ")?;
-    if !driver.iter().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'0'..=b'9')) {
-        return None;
+    // 2.3: `driver(NAME,IP)` or `driver(NAME,IP,<SESSION>)`
+    let inside = head.strip_suffix(b")")?;
+    match inside.strip_suffix(b">") {
+        Some(with_session) => last_field(split_at_last(with_session, b",<")?.0),
+        None => last_field(inside),
     }
-    let head = without_request(head);
-    let (inside, _session) = split_at_last(head.strip_suffix(b">")?, b")<")?;
-    let inside = match split_at_last(inside, b",") {
-        Some((before, mechanism)) if mechanism.starts_with(b"sasl:") => before,
-        _ => inside,
-    };
-    last_field(inside)
+}
+
+/// Takes `: passwd-file` and the like off the end, which 2.4 has there.
+fn without_driver(head: &[u8]) -> &[u8] {
+    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    match split_at_last(head, b": ") {
+        Some((before, driver)) if driver.iter().all(is_name) => before,
+        _ => head,
+    }
 }
 
 /// Takes `: request [N]` off the end.

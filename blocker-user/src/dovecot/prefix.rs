@@ -32,8 +32,9 @@ pub(super) struct Prefix<'l> {
 const LOGIN_SERVICES: [&[u8]; 4] =
     [b"imap-login: ", b"pop3-login: ", b"managesieve-login: ", b"submission-login: "];
 /// The levels of Dovecot's own format, which syslog has elsewhere.
-const LEVELS: [&[u8]; 6] =
-    [b"Info: ", b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: ", b"Debug: "];
+const LEVELS: [&[u8]; 5] = [b"Info: ", b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: "];
+/// Nothing that is written at this level happened to a client.
+const DEBUG: &[u8] = b"Debug: ";
 
 /// Splits a line into its prefix and its message; `None` where it is not from Dovecot.
 pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
@@ -99,11 +100,16 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
     let after = rest.strip_prefix(b"auth")?;
     let after = after.strip_prefix(b"-worker").unwrap_or(after);
     match after.first() {
+        Some(b'(') if contains(rest, b"): Debug: ") => Some((Service::Other, rest)),
         Some(b'(') => Some((Service::Auth, rest)),
         Some(b':') => {
             let message = without_level(after.strip_prefix(b": ")?);
-            let is_pam = message.starts_with(b"pam_");
-            Some((if is_pam { Service::Pam } else { Service::Auth }, message))
+            let service = match message {
+                _ if message.starts_with(b"pam_") => Service::Pam,
+                _ if message.starts_with(DEBUG) => Service::Other,
+                _ => Service::Auth,
+            };
+            Some((service, message))
         }
         _ => None,
     }
