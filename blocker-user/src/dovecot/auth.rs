@@ -10,8 +10,8 @@
 //! a verdict that anything but Dovecot's own additions follow is none.
 //!
 //! Two of those additions quote client text behind the verdict: `(given password: …)` with
-//! `auth_verbose_passwords=plain`, and `(username: …)`. If such a line offers two addresses,
-//! it says nothing. No guess goes uncounted for that, because the login process writes a line
+//! `auth_verbose_passwords=plain`, and `(username: …)`. If such a quote offers an address that
+//! differs from the others, the line says nothing. No guess goes uncounted for that, because the login process writes a line
 //! of its own.
 
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use super::{
     event::Event,
     prefix::without_level,
     rules::{PAM_FAILED, PASSWORD_MISMATCH, Rule, UNKNOWN_USER},
-    scan::{address, contains, number, split_at, split_at_last},
+    scan::{address, number, split_at, split_at_last},
 };
 
 /// What the passdbs say of a wrong guess, without the first letter, whose case varies.
@@ -37,6 +37,7 @@ const PAM_VERDICTS: [&[u8]; 3] =
 const QUOTES: [&[u8]; 2] = [b"(given password: ", b"(username: "];
 
 pub(super) fn judge(message: &[u8]) -> Option<Event> {
+    let quote = QUOTES.iter().filter_map(|quote| memchr::memmem::find(message, quote)).min();
     let mut first = None;
     let mut addresses_differ = false;
     let mut last_verdict = None;
@@ -46,12 +47,12 @@ pub(super) fn judge(message: &[u8]) -> Option<Event> {
         };
         let Some(ip) = address_before(before) else { continue };
         addresses_differ |= *first.get_or_insert(ip) != ip;
+        if addresses_differ && quote.is_some_and(|quote| quote < at) {
+            return None;
+        }
         if let Some(rule) = verdict(after) {
             last_verdict = Some(Event::Failure { ip, rule });
         }
-    }
-    if addresses_differ && QUOTES.iter().any(|quote| contains(message, quote)) {
-        return None;
     }
     last_verdict
 }
@@ -61,9 +62,8 @@ fn verdict(text: &[u8]) -> Option<&'static Rule> {
     if !matches!(first.to_ascii_lowercase(), b'u' | b'p' | b'i') {
         return None;
     }
-    let (rest, rule) = VERDICTS
-        .iter()
-        .find_map(|(words, rule)| Some((rest.strip_prefix(*words)?, *rule)))?;
+    let (rest, rule) =
+        VERDICTS.iter().find_map(|(words, rule)| Some((rest.strip_prefix(*words)?, *rule)))?;
     let is_whole = if *rule == PAM_FAILED {
         PAM_VERDICTS.iter().any(|words| rest.starts_with(words))
     } else {

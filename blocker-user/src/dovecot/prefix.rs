@@ -100,7 +100,7 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
     let after = rest.strip_prefix(b"auth")?;
     let after = after.strip_prefix(b"-worker").unwrap_or(after);
     match after.first() {
-        Some(b'(') if contains(rest, b"): Debug: ") => Some((Service::Other, rest)),
+        Some(b'(') if is_debug_of_worker(after) => Some((Service::Other, rest)),
         Some(b'(') => Some((Service::Auth, rest)),
         Some(b':') => {
             let message = without_level(after.strip_prefix(b": ")?);
@@ -113,6 +113,12 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
         }
         _ => None,
     }
+}
+
+/// `(123): Debug: `, with a process id where 2.4 has a client's name.
+fn is_debug_of_worker(text: &[u8]) -> bool {
+    let parsed = || number(text.strip_prefix(b"(")?)?.1.strip_prefix(b"): ");
+    parsed().is_some_and(|message| message.starts_with(DEBUG))
 }
 
 pub(super) fn without_level(message: &[u8]) -> &[u8] {

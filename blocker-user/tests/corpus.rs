@@ -1,0 +1,73 @@
+//! Lines of real daemons, with what truly happened: `corpus/*.tsv`, each with its origin and
+//! its format at the top.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a corpus that cannot be read fails")]
+
+use std::net::IpAddr;
+
+use blocker_user::{
+    dovecot::{Event, Judge, Mode},
+    time::LogTime,
+};
+use jiff::tz::TimeZone;
+
+/// A day after the corpus was recorded.
+const NOW: LogTime = LogTime::from_secs(1_795_651_200);
+
+static CORPORA: [(&str, &[u8]); 1] =
+    [("dovecot-2.3.19", include_bytes!("corpus/dovecot-2.3.19.tsv"))];
+
+/// What a line is to be judged as.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Failure(IpAddr),
+    Login(IpAddr),
+    Nothing,
+}
+
+fn judge(mode: Mode, line: &[u8]) -> Verdict {
+    match Judge::new(mode, TimeZone::UTC).judge(line, NOW).event {
+        Some(Event::Failure { ip, .. }) => Verdict::Failure(ip),
+        Some(Event::Login { ip }) => Verdict::Login(ip),
+        None => Verdict::Nothing,
+    }
+}
+
+/// What is wrong with the verdicts on one line of a corpus, if anything.
+fn fault(expected: &str, line: &[u8]) -> Option<String> {
+    let (kind, ip) = expected.split_once(' ').unwrap_or((expected, ""));
+    let ip = || ip.parse::<IpAddr>().expect("an address in the first column");
+    let normal = judge(Mode::Normal, line);
+    let aggressive = judge(Mode::Aggressive, line);
+    let right = match kind {
+        "auth" => normal == Verdict::Failure(ip()) && aggressive == normal,
+        "probe" => normal == Verdict::Nothing && aggressive == Verdict::Failure(ip()),
+        "login" => normal == Verdict::Login(ip()) && aggressive == normal,
+        "again" => [normal, aggressive]
+            .iter()
+            .all(|found| *found == Verdict::Nothing || *found == Verdict::Failure(ip())),
+        "-" => normal == Verdict::Nothing && aggressive == Verdict::Nothing,
+        _ => panic!("{kind:?} in the first column"),
+    };
+    let text = String::from_utf8_lossy(line);
+    (!right)
+        .then(|| format!("{expected} expected, {:?} found: {text}", judge(Mode::Aggressive, line)))
+}
+
+#[test]
+fn every_line_of_a_real_daemon_is_judged_by_what_happened() {
+    for (name, corpus) in CORPORA {
+        let lines = corpus.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+        let mut judged = 0;
+        let mut faults = Vec::new();
+        for line in lines {
+            let tab = line.iter().position(|byte| *byte == b'\t').expect("two columns");
+            let expected = str::from_utf8(&line[..tab]).expect("a first column of text");
+            faults.extend(fault(expected, &line[tab + 1..]));
+            judged += 1;
+        }
+        assert!(judged > 100, "{name} has only {judged} lines");
+        assert!(faults.is_empty(), "{name}: {} of {judged}\n{}", faults.len(), faults.join("\n"));
+    }
+}
