@@ -11,8 +11,8 @@
 //!
 //! Two of those additions quote client text behind the verdict: `(given password: …)` with
 //! `auth_verbose_passwords=plain`, and `(username: …)`. If such a quote offers an address that
-//! differs from the others, the line says nothing. No guess goes uncounted for that, because the login process writes a line
-//! of its own.
+//! differs from the others, the line says nothing. No guess goes uncounted for that: the
+//! login process writes a line of its own.
 
 use std::net::IpAddr;
 
@@ -79,11 +79,7 @@ fn address_before(head: &[u8]) -> Option<IpAddr> {
     if let Some(with_session) = head.strip_suffix(b">") {
         // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>`, `auth-worker(NAME,IP)<PID><SESSION>`
         let (inside, _session) = split_at_last(with_session, b")<")?;
-        let inside = match split_at_last(inside, b",") {
-            Some((before, mechanism)) if mechanism.starts_with(b"sasl:") => before,
-            _ => inside,
-        };
-        return last_field(inside);
+        return last_field(split_at_last(inside, b",sasl:").map_or(inside, |(before, _)| before));
     }
     // 2.3: `driver(NAME,IP)` or `driver(NAME,IP,<SESSION>)`
     let inside = head.strip_suffix(b")")?;
@@ -93,11 +89,14 @@ fn address_before(head: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// Takes `: passwd-file` and the like off the end, which 2.4 has there.
+/// Takes `: passwd-file` and the like off the end, which 2.4 has there, and the level that
+/// Dovecot's own format has before it.
 fn without_driver(head: &[u8]) -> &[u8] {
     let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     match split_at_last(head, b": ") {
-        Some((before, driver)) if driver.iter().all(is_name) => before,
+        Some((before, driver)) if driver.iter().all(is_name) => {
+            before.strip_suffix(b": Info").unwrap_or(before)
+        }
         _ => head,
     }
 }
@@ -115,16 +114,33 @@ fn last_field(inside: &[u8]) -> Option<IpAddr> {
     address(split_at_last(inside, b",")?.1)
 }
 
-/// `pam_unix(dovecot:auth): authentication failure; … ruser=NAME rhost=IP  user=NAME`. PAM
-/// writes the second name only for users that exist, so a client's text ends at `rhost=`.
+/// `pam_unix(dovecot:auth): authentication failure; … ruser=NAME rhost=IP  user=NAME`, where
+/// the end from `  user=` on can be missing. NAME can imitate the rest, but it must then stand
+/// on both sides alike: only an address with that on both sides counts, and only if it is the
+/// one that does.
 pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
+    const HOST: &[u8] = b" rhost=";
     let (module, rest) = split_at(without_level(message), b": authentication failure; ")?;
     if !module.starts_with(b"pam_") || !module.ends_with(b"(dovecot:auth)") {
         return None;
     }
-    let (before, host) = split_at_last(rest, b" rhost=")?;
-    split_at(before, b"tty=dovecot ")?;
-    let end = host.iter().position(|byte| *byte == b' ').unwrap_or(host.len());
-    let ip = address(host.get(..end)?)?;
-    Some(Event::Failure { ip, rule: &PAM_FAILED })
+    let (_, names) = split_at(rest, b" tty=dovecot ruser=")?;
+    let mut found = None;
+    for at in memchr::memmem::find_iter(names, HOST) {
+        let (Some(name), Some(host)) = (names.get(..at), names.get(at + HOST.len()..)) else {
+            continue;
+        };
+        let end = host.iter().position(|byte| *byte == b' ').unwrap_or(host.len());
+        let (Some(ip), Some(tail)) = (host.get(..end).and_then(address), host.get(end..)) else {
+            continue;
+        };
+        let user = tail.trim_ascii_start().strip_prefix(b"user=");
+        if tail.is_empty() || name.is_empty() || user == Some(name) {
+            if found.is_some_and(|other| other != ip) {
+                return None;
+            }
+            found = Some(ip);
+        }
+    }
+    found.map(|ip| Event::Failure { ip, rule: &PAM_FAILED })
 }

@@ -49,7 +49,7 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
     }
     let (program, rest) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
     let (service, message) = match program {
-        b"dovecot" => service(rest).unwrap_or((Service::Other, rest)),
+        b"dovecot" => service(without_repetition(rest)).unwrap_or((Service::Other, rest)),
         // PAM modules log under the name of the process that called them.
         b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, rest),
         _ => return None,
@@ -65,6 +65,15 @@ fn priority(line: &[u8]) -> (&[u8], bool) {
         Some(rest.strip_prefix(b"1 ").map_or((rest, false), |rest| (rest, true)))
     };
     parsed().unwrap_or((line, false))
+}
+
+/// The message inside rsyslog's `message repeated 5 times: [ … ]`.
+fn without_repetition(rest: &[u8]) -> &[u8] {
+    let parsed = || {
+        let (_, rest) = number(rest.strip_prefix(b"message repeated ")?)?;
+        rest.strip_prefix(b" times: [ ")?.strip_suffix(b"]")
+    };
+    parsed().unwrap_or(rest)
 }
 
 /// `host program[pid]: `.

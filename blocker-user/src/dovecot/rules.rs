@@ -164,7 +164,7 @@ static REASONS: [Reason; 8] = [
     Reason {
         rule: &SASL_UNFINISHED,
         words: &[b"client didn't finish SASL auth", b"sent invalid base64 in response"],
-        codes: &[b"auth_waiting_client", b"auth_aborted_by_client"],
+        codes: &[b"auth_waiting_client", b"auth_aborted_by_client", b"invalid_base64"],
     },
     Reason {
         rule: &AUTH_NOT_READY,

@@ -88,11 +88,26 @@ fn reads_the_auth_process_of_2_3_and_2_4() {
         let ip = if line.contains("2001") { "2001:db8::7" } else { "192.0.2.7" };
         expect(line, rule, ip);
     }
-    let pam = "Nov 24 16:59:00 mail auth[9]: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=x rhost=203.0.113.9 rhost=192.0.2.7  user=x";
-    match judge(Mode::Normal, pam.as_bytes()) {
-        Some(Event::Failure { ip, .. }) => assert_eq!(ip.to_string(), "192.0.2.7"),
-        other => panic!("{other:?}"),
-    }
+}
+
+#[test]
+fn pam_names_the_same_user_twice_around_the_address() {
+    let ip = |names: &str| {
+        let line = format!(
+            "Nov 24 16:59:00 mail auth[9]: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot {names}"
+        );
+        match judge(Mode::Normal, line.as_bytes()) {
+            Some(Event::Failure { ip, .. }) => Some(ip.to_string()),
+            _ => None,
+        }
+    };
+    let peer = Some("192.0.2.7".to_owned());
+    assert_eq!(ip("ruser=bob rhost=192.0.2.7  user=bob"), peer);
+    assert_eq!(ip("ruser=bob rhost=192.0.2.7"), peer);
+    assert_eq!(ip("ruser= rhost=192.0.2.7  user=bob"), peer);
+    let name = "x rhost=203.0.113.9";
+    assert_eq!(ip(&format!("ruser={name} rhost=192.0.2.7  user={name}")), peer);
+    assert_eq!(ip(" rhost=203.0.113.9 rhost=192.0.2.7  user= rhost=203.0.113.9"), None);
 }
 
 #[test]
