@@ -79,7 +79,7 @@ fn address_before(head: &[u8]) -> Option<IpAddr> {
     if let Some(with_session) = head.strip_suffix(b">") {
         // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>`, `auth-worker(NAME,IP)<PID><SESSION>`
         let (inside, _session) = split_at_last(with_session, b")<")?;
-        return last_field(split_at_last(inside, b",sasl:").map_or(inside, |(before, _)| before));
+        return last_field(without_mechanism(inside));
     }
     // 2.3: `driver(NAME,IP)` or `driver(NAME,IP,<SESSION>)`
     let inside = head.strip_suffix(b")")?;
@@ -101,6 +101,16 @@ fn without_driver(head: &[u8]) -> &[u8] {
     }
 }
 
+/// Takes `,sasl:plain` off the end. The mechanism is one that Dovecot knows, in lower case:
+/// anything else behind `,sasl:` is a client's text.
+fn without_mechanism(inside: &[u8]) -> &[u8] {
+    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    match split_at_last(inside, b",sasl:") {
+        Some((before, mechanism)) if mechanism.iter().all(is_name) => before,
+        _ => inside,
+    }
+}
+
 /// Takes `: request [N]` off the end.
 fn without_request(head: &[u8]) -> &[u8] {
     let parsed = || {
@@ -117,7 +127,8 @@ fn last_field(inside: &[u8]) -> Option<IpAddr> {
 /// `pam_unix(dovecot:auth): authentication failure; … ruser=NAME rhost=IP  user=NAME`, where
 /// the end from `  user=` on can be missing. NAME can imitate the rest, but it must then stand
 /// on both sides alike: only an address with that on both sides counts, and only if it is the
-/// one that does.
+/// one that does. A name can be made so that two readings are whole; such a line says nothing,
+/// and the login process's own line counts the guess.
 pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
     const HOST: &[u8] = b" rhost=";
     let (module, rest) = split_at(without_level(message), b": authentication failure; ")?;
