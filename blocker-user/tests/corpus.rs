@@ -27,8 +27,8 @@ enum Verdict {
 
 fn judge(mode: Mode, line: &[u8]) -> Verdict {
     match Judge::new(mode, TimeZone::UTC).judge(line, NOW).event {
-        Some(Event::Failure { ip, .. }) => Verdict::Failure(ip),
-        Some(Event::Login { ip }) => Verdict::Login(ip),
+        Some(Event::Failure(failure)) => Verdict::Failure(failure.ip),
+        Some(Event::Login { ip, .. }) => Verdict::Login(ip),
         None => Verdict::Nothing,
     }
 }

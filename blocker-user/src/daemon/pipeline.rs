@@ -113,10 +113,10 @@ impl Core {
         // A line without a timestamp is as old as its reading.
         let at = judgement.time.unwrap_or(now);
         match judgement.event {
-            Some(Event::Login { ip }) => self.jail.login(ip, at, now),
-            Some(Event::Failure { ip, rule }) => {
-                let outcome = self.jail.failure(ip, rule, at, now);
-                self.apply(ip, rule, outcome);
+            Some(Event::Login { ip, .. }) => self.jail.login(ip, at, now),
+            Some(Event::Failure(failure)) => {
+                let outcome = self.jail.failure(&failure, at, now);
+                self.apply(failure.ip, failure.rule, outcome);
             }
             None => {}
         }

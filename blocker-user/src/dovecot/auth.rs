@@ -17,7 +17,7 @@
 use std::net::IpAddr;
 
 use super::{
-    event::Event,
+    event::{Event, Failure},
     prefix::without_level,
     rules::{PAM_FAILED, PASSWORD_MISMATCH, Rule, UNKNOWN_USER},
     scan::{address, number, split_at, split_at_last},
@@ -51,7 +51,7 @@ pub(super) fn judge(message: &[u8]) -> Option<Event> {
             return None;
         }
         if let Some(rule) = verdict(after) {
-            last_verdict = Some(Event::Failure { ip, rule });
+            last_verdict = Some(Event::Failure(Failure::new(ip, rule)));
         }
     }
     last_verdict
@@ -153,5 +153,5 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
             found = Some(ip);
         }
     }
-    found.map(|ip| Event::Failure { ip, rule: &PAM_FAILED })
+    found.map(|ip| Event::Failure(Failure::new(ip, &PAM_FAILED)))
 }

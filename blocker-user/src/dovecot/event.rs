@@ -1,6 +1,6 @@
 //! What a line says.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use crate::{dovecot::Rule, time::LogTime};
 
@@ -15,8 +15,60 @@ pub struct Judgement {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// `ip` did what `rule` describes.
-    Failure { ip: IpAddr, rule: &'static Rule },
+    Failure(Failure),
     /// A user of `ip` logged in.
-    Login { ip: IpAddr },
+    Login {
+        ip: IpAddr,
+        session: Option<Session>,
+    },
 }
+
+/// `ip` did what `rule` describes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Failure {
+    pub ip: IpAddr,
+    pub rule: &'static Rule,
+    /// The connection it happened on; several lines can tell of one.
+    pub session: Option<Session>,
+    pub guesses: Guesses,
+    /// How long before the line was written the connection (or its last attempt) began, as
+    /// far as the line says: Dovecot writes some lines minutes late.
+    pub waited: Duration,
+    /// How many such lines the log daemon folded into this one.
+    pub repeated: NonZeroU32,
+}
+
+impl Failure {
+    /// One of which no more is known than whose it is.
+    #[must_use]
+    pub fn new(ip: IpAddr, rule: &'static Rule) -> Self {
+        Self {
+            ip,
+            rule,
+            session: None,
+            guesses: Guesses::Total(1),
+            waited: Duration::ZERO,
+            repeated: NonZeroU32::MIN,
+        }
+    }
+}
+
+/// How many guesses a line tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guesses {
+    /// One, as one password database saw it while the connection lasts. Where there are
+    /// several databases, each has a line of its own for the same guess.
+    One { passdb: Passdb },
+    /// All of a connection, told at its end: they include those that [`Guesses::One`] told
+    /// of already. A probe counts as one guess.
+    Total(u32),
+}
+
+/// Which password database a line is from; a number to compare, without further meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Passdb(pub(in crate::dovecot) u32);
+
+/// A connection: the part of its session id that the address does not repeat. Unique
+/// together with the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Session(pub(in crate::dovecot) u64);

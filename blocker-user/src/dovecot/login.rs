@@ -11,12 +11,12 @@
 //! - where an admin added such elements, and several addresses differ, the session id at the
 //!   very end of the line decides. It is behind the name, so the name cannot forge it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
-    event::Event,
+    event::{Event, Failure, Guesses, Session},
     rules::{self, Mode, Rule},
-    scan::{address, contains, split_at},
+    scan::{address, contains, number, split_at, split_at_last},
     session,
 };
 
@@ -46,7 +46,7 @@ const CERTIFICATE_REFUSED: [&[u8]; 5] = [
 
 pub(super) fn judge(message: &[u8]) -> Option<Event> {
     if let Some(fields) = LOGGED_IN.iter().find_map(|head| message.strip_prefix(*head)) {
-        return client(fields).map(|ip| Event::Login { ip });
+        return client(fields).map(|ip| Event::Login { ip, session: session_of(fields, ip) });
     }
     let after_head = ENDED.iter().find_map(|head| message.strip_prefix(*head))?;
     let (words, fields) = halves(after_head)?;
@@ -54,7 +54,30 @@ pub(super) fn judge(message: &[u8]) -> Option<Event> {
     if rule.mode == Mode::Aggressive && is_excused(words, fields) {
         return None;
     }
-    client(fields).map(|ip| Event::Failure { ip, rule })
+    let ip = client(fields)?;
+    let (attempts, waited) = numbers(words);
+    Some(Event::Failure(Failure {
+        session: session_of(fields, ip),
+        guesses: Guesses::Total(attempts),
+        waited,
+        ..Failure::new(ip, rule)
+    }))
+}
+
+/// The id of the connection, if it is one of `ip`'s.
+fn session_of(fields: &[u8], ip: IpAddr) -> Option<Session> {
+    session::last(fields).and_then(|(session, of)| (of == ip).then_some(session))
+}
+
+/// The N and M of `N attempts in M secs` and `waited M secs`, which only Dovecot writes.
+fn numbers(words: &[u8]) -> (u32, Duration) {
+    let before = |end: &[u8]| {
+        let (head, _) = split_at_last(words, end)?;
+        let start = head.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+        number(head.get(start..)?).map(|(value, _)| value)
+    };
+    let secs = before(b" secs)").unwrap_or(0);
+    (before(b" attempts").unwrap_or(1).max(1), Duration::from_secs(secs.into()))
 }
 
 /// Splits at the first `): ` that a field follows, which is before all client text.
@@ -113,7 +136,7 @@ fn client(fields: &[u8]) -> Option<IpAddr> {
         return value(first);
     }
     let Some(last) = found.last() else { return value(first) };
-    let by_session = session::last_address(fields).filter(|ip| {
+    let by_session = session::last(fields).map(|(_, ip)| ip).filter(|ip| {
         let mut all = memchr::memmem::find_iter(fields, RIP).filter(is_field);
         all.any(|at| value(at) == Some(*ip))
     });

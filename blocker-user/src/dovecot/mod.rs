@@ -20,7 +20,7 @@ use crate::time::LogTime;
 use clock::LineClock;
 use prefix::Service;
 
-pub use event::{Event, Judgement};
+pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
 pub use rules::{Mode, RULES, Rule, UnknownMode};
 
 /// Judges lines by the rules of one mode. Remembers nothing about addresses; the only state
@@ -50,7 +50,7 @@ impl Judge {
             Service::Other => None,
         };
         let counts = |event: &Event| match event {
-            Event::Failure { rule, .. } => rule.mode <= self.mode,
+            Event::Failure(failure) => failure.rule.mode <= self.mode,
             Event::Login { .. } => true,
         };
         Judgement {

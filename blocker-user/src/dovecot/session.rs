@@ -8,28 +8,33 @@ use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::scan::split_at_last;
+use super::{event::Session, scan::split_at_last};
 
-const TIME_AND_PORT: usize = 8;
+/// Bytes of the longest id: time, port, and an IPv6 address.
+const LONGEST: usize = 8 + 16;
 
-/// The address in the `session=<…>` that ends `fields`; `None` where nothing of the kind
-/// stands there.
-pub(super) fn last_address(fields: &[u8]) -> Option<IpAddr> {
+/// The `session=<…>` that ends `fields`, and the address in it; `None` where nothing of the
+/// kind stands there.
+pub(super) fn last(fields: &[u8]) -> Option<(Session, IpAddr)> {
     let (_, id) = split_at_last(fields, b"session=<")?;
-    address(id.strip_suffix(b">")?)
+    decode(id.strip_suffix(b">")?)
 }
 
-fn address(id: &[u8]) -> Option<IpAddr> {
-    let bytes = STANDARD.decode(id).ok()?;
-    let address = bytes.get(TIME_AND_PORT..)?;
+/// The connection and the client's address of an id as it stands between `<` and `>`.
+pub(super) fn decode(id: &[u8]) -> Option<(Session, IpAddr)> {
+    // The decoder wants room for whole groups of three bytes.
+    let mut bytes = [0; LONGEST + 3];
+    let len = STANDARD.decode_slice(id, &mut bytes).ok()?;
+    let (time_and_port, address) = bytes.get(..len)?.split_first_chunk::<8>()?;
     let v4 = || <[u8; 4]>::try_from(address).map(IpAddr::from);
     let v6 = || <[u8; 16]>::try_from(address).map(IpAddr::from);
-    v4().or_else(|_| v6()).ok().map(|ip| ip.to_canonical())
+    let ip = v4().or_else(|_| v6()).ok()?.to_canonical();
+    Some((Session(u64::from_le_bytes(*time_and_port)), ip))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::last_address;
+    use super::last;
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use std::net::IpAddr;
 
@@ -48,7 +53,7 @@ pub(super) mod tests {
         for text in ["192.0.2.7", "2001:db8::7"] {
             let ip: IpAddr = text.parse().unwrap();
             let fields = format!("rip={ip}, session=<{}>", id_of(ip));
-            assert_eq!(last_address(fields.as_bytes()), Some(ip));
+            assert_eq!(last(fields.as_bytes()).map(|(_, ip)| ip), Some(ip));
         }
     }
 
@@ -57,7 +62,7 @@ pub(super) mod tests {
         for fields in
             ["", "session=<>", "session=<AAAA>", "session=<%%%>", "session=<AAAAAAAAAAAAAAAA"]
         {
-            assert_eq!(last_address(fields.as_bytes()), None, "{fields}");
+            assert_eq!(last(fields.as_bytes()), None, "{fields}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::{Event, Judge, Mode, RULES, session::tests::id_of};
+use super::{Event, Guesses, Judge, Mode, RULES, session::tests::id_of};
 use crate::time::LogTime;
 
 const NOW: LogTime = LogTime::from_secs(1_795_539_600); // 2026-11-24T17:00:00Z
@@ -17,8 +17,8 @@ fn judge(mode: Mode, line: &[u8]) -> Option<Event> {
 fn verdict(message: &str) -> Option<(String, String)> {
     let line = format!("Nov 24 16:59:00 mail dovecot: {message}");
     match judge(Mode::Aggressive, line.as_bytes())? {
-        Event::Failure { ip, rule } => Some((rule.name.to_owned(), ip.to_string())),
-        Event::Login { ip } => Some(("login".to_owned(), ip.to_string())),
+        Event::Failure(it) => Some((it.rule.name.to_owned(), it.ip.to_string())),
+        Event::Login { ip, .. } => Some(("login".to_owned(), ip.to_string())),
     }
 }
 
@@ -30,9 +30,9 @@ fn expect(message: &str, name: &str, ip: &str) {
 fn every_rule_recognises_its_example_in_its_mode_and_no_other_rule_does() {
     for rule in RULES {
         let line = format!("Nov 24 16:59:00 mail dovecot: {}", rule.example);
-        let ip = "192.0.2.7".parse().unwrap();
         let found = judge(Mode::Aggressive, line.as_bytes());
-        assert_eq!(found, Some(Event::Failure { ip, rule }), "{}", rule.name);
+        let Some(Event::Failure(found)) = found else { panic!("{}: {found:?}", rule.name) };
+        assert_eq!((found.ip.to_string().as_str(), found.rule), ("192.0.2.7", rule));
         let normal = judge(Mode::Normal, line.as_bytes());
         assert_eq!(normal.is_some(), rule.mode == Mode::Normal, "{}", rule.name);
     }
@@ -97,7 +97,7 @@ fn pam_names_the_same_user_twice_around_the_address() {
             "Nov 24 16:59:00 mail auth[9]: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot {names}"
         );
         match judge(Mode::Normal, line.as_bytes()) {
-            Some(Event::Failure { ip, .. }) => Some(ip.to_string()),
+            Some(Event::Failure(failure)) => Some(failure.ip.to_string()),
             _ => None,
         }
     };
@@ -145,6 +145,27 @@ fn a_login_is_a_login() {
         "login",
         "2001:db8::7",
     );
+}
+
+#[test]
+fn a_connection_is_known_by_its_session_and_tells_how_often_it_guessed() {
+    let id = id_of("192.0.2.7".parse().unwrap());
+    let line = |words: &str| {
+        format!(
+            "Nov 24 16:59:00 mail dovecot: imap-login: Disconnected: Connection closed ({words}): user=<12 attempts in 9 secs)>, rip=192.0.2.7, lip=192.0.2.1, session=<{id}>"
+        )
+    };
+    let failure = |words: &str| match judge(Mode::Aggressive, line(words).as_bytes()) {
+        Some(Event::Failure(failure)) => failure,
+        other => panic!("{other:?}"),
+    };
+    let guesses = failure("auth failed, 12 attempts in 171 secs");
+    assert_eq!((guesses.guesses, guesses.waited.as_secs()), (Guesses::Total(12), 171));
+    let probe = failure("no auth attempts in 180 secs");
+    assert_eq!((probe.guesses, probe.waited.as_secs()), (Guesses::Total(1), 180));
+    assert_eq!(failure("client didn't finish SASL auth, waited 3 secs").waited.as_secs(), 3);
+    assert!(probe.session.is_some());
+    assert_eq!(probe.session, guesses.session);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    dovecot::{Mode, Rule},
+    dovecot::{Failure, Mode},
     time::LogTime,
 };
 
@@ -90,10 +90,10 @@ impl Jail {
         &self.policy
     }
 
-    /// Takes note of one failure of `ip` that the log dates to `at`; `now` is the time at
-    /// which it is read.
-    pub fn failure(&mut self, ip: IpAddr, rule: &Rule, at: LogTime, now: LogTime) -> Outcome {
-        let ip = ip.to_canonical();
+    /// Takes note of a failure that the log dates to `at`; `now` is the time at which it is
+    /// read.
+    pub fn failure(&mut self, failure: &Failure, at: LogTime, now: LogTime) -> Outcome {
+        let ip = failure.ip.to_canonical();
         // As fail2ban does: a clock that runs ahead must not let a ban end later.
         let at = at.min(now);
         if self.ignore.contains(ip) {
@@ -102,7 +102,7 @@ impl Jail {
         if at < now.before(self.policy.findtime) {
             return Outcome::Spared(Spared::TooOld);
         }
-        let is_probe = rule.mode == Mode::Aggressive;
+        let is_probe = failure.rule.mode == Mode::Aggressive;
         if is_probe && self.logins.within(ip, at, self.policy.ignore_authenticated) {
             return Outcome::Spared(Spared::Authenticated);
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Ban, Bantime, IgnoreList, Jail, Outcome, Policy, Spared};
 use crate::{
-    dovecot::{Mode, Rule},
+    dovecot::{Failure, Mode, Rule},
     time::LogTime,
 };
 
@@ -40,7 +40,11 @@ fn ip(text: &str) -> IpAddr {
 
 /// Fails `times` times from `from` at `at` and returns the last outcome.
 fn fail(jail: &mut Jail, from: &str, times: u32, at: i64) -> Outcome {
-    (0..times).map(|_| jail.failure(ip(from), &PROBE, secs(at), secs(at))).last().unwrap()
+    (0..times).map(|_| jail.failure(&failure(ip(from), &PROBE), secs(at), secs(at))).last().unwrap()
+}
+
+fn failure(from: impl Into<IpAddr>, rule: &'static Rule) -> Failure {
+    Failure::new(from.into(), rule)
 }
 
 fn is_ban(outcome: Outcome) -> bool {
@@ -70,9 +74,9 @@ fn a_third_probe_inside_findtime_bans_until_bantime_after_it() {
 #[test]
 fn a_line_older_than_findtime_does_not_count() {
     let mut jail = jail();
-    let old = jail.failure(ip("192.0.2.7"), &PROBE, secs(399), secs(1000));
+    let old = jail.failure(&failure(ip("192.0.2.7"), &PROBE), secs(399), secs(1000));
     assert_eq!(old, Outcome::Spared(Spared::TooOld));
-    let recent = jail.failure(ip("192.0.2.7"), &PROBE, secs(400), secs(1000));
+    let recent = jail.failure(&failure(ip("192.0.2.7"), &PROBE), secs(400), secs(1000));
     assert!(matches!(recent, Outcome::Counted { attempts: 1, .. }));
 }
 
@@ -82,7 +86,8 @@ fn a_ban_that_would_have_ended_by_now_is_not_set() {
         Policy { bantime: Bantime::For(Duration::from_secs(60)), ..policy() },
         IgnoreList::default(),
     );
-    let outcome = (0..3).map(|_| jail.failure(ip("192.0.2.7"), &PROBE, secs(500), secs(1000)));
+    let outcome =
+        (0..3).map(|_| jail.failure(&failure(ip("192.0.2.7"), &PROBE), secs(500), secs(1000)));
     assert!(matches!(outcome.last(), Some(Outcome::Spared(Spared::Expired { .. }))));
     assert_eq!(jail.currently_banned(), 0);
 }
@@ -122,7 +127,7 @@ fn probes_after_a_login_are_forgiven_but_wrong_passwords_are_not() {
     let mut jail = jail();
     jail.login(ip("192.0.2.7"), secs(0), secs(0));
     assert_eq!(fail(&mut jail, "192.0.2.7", 9, 86_400), Outcome::Spared(Spared::Authenticated));
-    let guess = |jail: &mut Jail| jail.failure(ip("192.0.2.7"), &GUESS, secs(5), secs(5));
+    let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(5), secs(5));
     guess(&mut jail);
     guess(&mut jail);
     assert!(is_ban(guess(&mut jail)));
@@ -226,7 +231,7 @@ proptest! {
                 }
                 Step::Failure { client, probe } => {
                     let rule = if probe { &PROBE } else { &GUESS };
-                    let outcome = jail.failure(address(client), rule, secs(now), secs(now));
+                    let outcome = jail.failure(&failure(address(client), rule), secs(now), secs(now));
                     let known = model.logins.iter().any(|&(who, at)| who == client && at >= now - 86_400);
                     if probe && known {
                         prop_assert_eq!(outcome, Outcome::Spared(Spared::Authenticated));
@@ -272,7 +277,7 @@ proptest! {
         let policy = Policy { max_tracked: 8, ..policy() };
         let mut jail = Jail::new(policy, IgnoreList::default());
         for (at, client) in (0..).zip(clients) {
-            jail.failure(IpAddr::from(client), &PROBE, secs(at), secs(at));
+            jail.failure(&failure(IpAddr::from(client), &PROBE), secs(at), secs(at));
             prop_assert!(jail.currently_failed() <= 8);
         }
     }

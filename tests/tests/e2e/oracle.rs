@@ -5,7 +5,7 @@ use std::{io::Write as _, net::IpAddr, num::NonZeroU32, process::Stdio, time::Du
 use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{needs, process::command};
 use blocker_user::{
-    dovecot::RULES,
+    dovecot::{Failure, RULES},
     jail::{Bantime, IgnoreList, Jail, Outcome, Policy},
     time::LogTime,
 };
@@ -103,7 +103,7 @@ fn ask_the_jail(failures: &[(i64, IpAddr)]) -> Result<Vec<(u32, bool)>> {
         .iter()
         .map(|&(at, ip)| {
             let at = LogTime::from_secs(at);
-            match jail.failure(ip, rule, at, at) {
+            match jail.failure(&Failure::new(ip, rule), at, at) {
                 Outcome::Counted { attempts, .. } => Ok((attempts, false)),
                 Outcome::Banned(ban) | Outcome::Prolonged(ban) => Ok((ban.attempts, true)),
                 Outcome::AlreadyBanned { .. } => Ok((MAXRETRY, true)),

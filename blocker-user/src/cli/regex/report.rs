@@ -164,7 +164,7 @@ impl Report for TextSummary {
 
 fn failure(judgement: &Judgement) -> Option<(IpAddr, &'static str)> {
     match judgement.event {
-        Some(Event::Failure { ip, rule }) => Some((ip, rule.name)),
+        Some(Event::Failure(failure)) => Some((failure.ip, failure.rule.name)),
         _ => None,
     }
 }
