@@ -61,7 +61,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Checks every Rust file of the checkout.
+/// Checks every Rust file of the checkout, and that each dependency is accounted for.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut violations = Vec::new();
     let mut files = Vec::new();
@@ -72,6 +72,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         let source = fs::read_to_string(file).with_context(|| format!("failed to read {name}"))?;
         violations.extend(violations_in(&name, &source));
     }
+    let read = |name: &str| {
+        fs::read_to_string(root.join(name)).with_context(|| format!("failed to read {name}"))
+    };
+    violations.extend(unexplained(&read("Cargo.toml")?, &read("ARCHITECTURE.md")?));
     if !violations.is_empty() {
         violations.iter().for_each(|violation| eprintln!("{violation}"));
         bail!("{} places break the rules of the house", violations.len());
@@ -120,6 +124,32 @@ fn violations_in(file: &str, source: &str) -> Vec<Violation> {
         add(LONGEST_FILE_LINES + 1, &found, "a file has one job: no more than 500 lines");
     }
     violations
+}
+
+/// Dependencies of the workspace without an entry in the list that says why they are there.
+fn unexplained(manifest: &str, architecture: &str) -> Vec<Violation> {
+    let mut dependencies = manifest
+        .lines()
+        .zip(1..)
+        .skip_while(|(line, _)| *line != "[workspace.dependencies]")
+        .skip(1)
+        .take_while(|(line, _)| !line.starts_with('['))
+        .filter_map(|(line, number)| Some((line.split_once(" = ")?, number)))
+        .filter(|((_, value), _)| !value.contains("path = "))
+        .peekable();
+    let found = |line, found: &str, rule: &str| Violation {
+        file: "Cargo.toml".to_owned(),
+        line,
+        found: found.to_owned(),
+        rule: rule.to_owned(),
+    };
+    if dependencies.peek().is_none() {
+        return vec![found(1, "no dependencies", "[workspace.dependencies] was not found")];
+    }
+    dependencies
+        .filter(|((name, _), _)| !architecture.contains(&format!("\n- `{name}`: ")))
+        .map(|((name, _), line)| found(line, name, "ARCHITECTURE.md says why each is there"))
+        .collect()
 }
 
 /// Whether the path names the forbidden one: `std::fs::File` is in `std::fs`,
@@ -186,6 +216,15 @@ mod tests {
         );
         assert!(broken("blocker-user/src/lib.rs", "#![forbid(unsafe_code)] // unsafe").is_empty());
         assert!(broken("blocker-common/src/abi.rs", "unsafe impl aya::Pod for Key {}").is_empty());
+    }
+
+    #[test]
+    fn a_dependency_without_a_reason_is_found() {
+        let manifest = "[a]\n[workspace.dependencies]\nb = \"1\"\nc = \"1\"\nd = { path = \"d\" }\n[e]\nf = 1\n";
+        let found = |list| unexplained(manifest, list).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = found("list\n- `b`: because.\n");
+        assert_eq!(found, ["Cargo.toml:4: c: ARCHITECTURE.md says why each is there"]);
+        assert_eq!(unexplained("nothing\n", "").len(), 1);
     }
 
     #[test]
