@@ -32,19 +32,28 @@ const JAIL: &str = "dovecot";
 pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     start_log(args.verbose());
     let config = args.into_config()?;
+    let options = firewall_options(&config);
+    if !config.dry_run {
+        // Before the socket: who lacks the capabilities can rarely bind that either, and is to
+        // hear of the first cause.
+        Xdp::check(&options)?;
+    }
 
     let waiter = Waiter::new().map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
     let stats = Arc::new(Stats::default());
     let server = Server::bind(&config.socket).map_err(|error| {
-        let message = format!("cannot listen on {}: {error}", config.socket.display());
+        let message = format!(
+            "cannot listen on {}: {error}; --socket names another place",
+            config.socket.display()
+        );
         match error.kind() {
             io::ErrorKind::AddrInUse => VerbError::Usage(message),
             _ => VerbError::Failed(message),
         }
     })?;
 
-    let firewall = open_firewall(&config)?;
+    let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
     let jail = Jail::new(
         config.policy.clone(),
@@ -83,20 +92,23 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     Ok(())
 }
 
-fn open_firewall(config: &Config) -> Result<AnyFirewall, VerbError> {
-    if config.dry_run {
-        tracing::info!("dry run: bans are decided and listed, nothing is dropped");
-        return Ok(Box::new(Memory::default()));
-    }
-    let firewall = Xdp::open(&Options {
+fn firewall_options(config: &Config) -> Options {
+    Options {
         pin_dir: config.pin_dir.clone(),
         interfaces: config.interfaces.clone(),
         mode: config.xdp_mode,
         ports: config.ports.ranges().to_vec(),
         ipv6_prefix: config.policy.ipv6_prefix,
         trace: config.trace,
-    })?;
-    Ok(Box::new(firewall))
+    }
+}
+
+fn open_firewall(dry_run: bool, options: &Options) -> Result<AnyFirewall, VerbError> {
+    if dry_run {
+        tracing::info!("dry run: bans are decided and listed, nothing is dropped");
+        return Ok(Box::new(Memory::default()));
+    }
+    Ok(Box::new(Xdp::open(options)?))
 }
 
 /// The daemon's log goes to standard error, one event a line.

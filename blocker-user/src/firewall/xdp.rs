@@ -60,15 +60,18 @@ pub struct Xdp {
 }
 
 impl Xdp {
-    /// Loads and attaches the program, adopting the pins of an earlier daemon.
-    pub fn open(options: &Options) -> Result<Self, FirewallError> {
+    /// What can be known to fail before anything is touched.
+    pub fn check(options: &Options) -> Result<(), FirewallError> {
         if OBJECT.is_empty() {
             return Err(FirewallError::NoProgram);
         }
         require_capabilities()?;
-        for interface in &options.interfaces {
-            attach::require_interface(interface)?;
-        }
+        options.interfaces.iter().try_for_each(|interface| attach::require_interface(interface))
+    }
+
+    /// Loads and attaches the program, adopting the pins of an earlier daemon.
+    pub fn open(options: &Options) -> Result<Self, FirewallError> {
+        Self::check(options)?;
         let pins = PinDir::open(&options.pin_dir)?;
         match Self::load(options, &pins) {
             Ok((maps, settings)) => {
