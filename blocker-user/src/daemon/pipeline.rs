@@ -57,7 +57,7 @@ impl Pipeline {
     /// Runs until it is told to stop, or every source has ended.
     pub fn run(mut self) -> io::Result<()> {
         while !self.inbox.stopped() && !self.sources.is_empty() {
-            if !self.read_all()? {
+            if !self.read_all() {
                 self.waiter.wait()?;
             }
             self.core.housekeeping(wall_clock());
@@ -66,7 +66,7 @@ impl Pipeline {
     }
 
     /// Reads one chunk of each source; `false` if none had anything.
-    fn read_all(&mut self) -> io::Result<bool> {
+    fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
         for (index, source) in self.sources.iter_mut().enumerate() {
@@ -74,17 +74,16 @@ impl Pipeline {
             let now = wall_clock();
             let core = &mut self.core;
             match source.read(&mut self.waiter, &mut |line| core.line(line, now)) {
-                Ok(Progress::More) => read_any = true,
-                Ok(Progress::Idle) => {}
-                Ok(Progress::Ended) => ended.push(index),
-                Err(error) => tracing::error!("reading a log failed, trying again: {error}"),
+                Progress::More => read_any = true,
+                Progress::Idle => {}
+                Progress::Ended => ended.push(index),
             }
         }
         for index in ended.into_iter().rev() {
             self.sources.remove(index);
         }
         self.core.obey(&self.inbox);
-        Ok(read_any)
+        read_any
     }
 }
 

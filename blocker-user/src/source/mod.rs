@@ -6,7 +6,7 @@ mod stdin;
 mod tail;
 mod watch;
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use stdin::Stdin;
 use tail::Tail;
@@ -43,7 +43,7 @@ pub enum Progress {
 
 /// A log being read.
 pub enum Source {
-    File(Tail),
+    File(Box<Tail>),
     Stdin(Stdin),
 }
 
@@ -53,17 +53,14 @@ impl Source {
     #[must_use]
     pub fn new(spec: &Spec) -> Self {
         match spec {
-            Spec::File(path) => Self::File(Tail::new(path.clone())),
+            Spec::File(path) => Self::File(Box::new(Tail::new(path.clone()))),
             Spec::Stdin => Self::Stdin(Stdin::default()),
         }
     }
 
     /// Reads one chunk and hands its complete lines, without their ends, to `each`.
-    pub fn read(
-        &mut self,
-        waiter: &mut Waiter,
-        each: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<Progress> {
+    /// What cannot be read is said in the log and tried again, where that can help.
+    pub fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
         match self {
             Self::File(tail) => tail.read(waiter, each),
             Self::Stdin(stdin) => stdin.read(waiter, each),

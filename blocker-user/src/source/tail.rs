@@ -1,19 +1,19 @@
-//! A log file that grows, is renamed and made anew, or is not there yet.
+//! A log file that grows, is renamed and made anew, cut back, or is not there yet.
 //!
 //! The path is what counts, not the file: when another file takes the path, the old one is
 //! read on for a while (its writer may still hold it open), then the new one from its start.
+//! Nothing that happens to a file ends this: what cannot be read is said once and tried again.
+
+mod file;
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::fs::MetadataExt as _,
+    io,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use inotify::WatchDescriptor;
-
-use super::{LineBuffer, Progress, watch::Waiter};
+use super::{Progress, watch::Waiter};
+use file::{FileId, LogFile};
 
 const CHUNK: usize = 64 * 1024;
 /// How long a file that lost its path is read on after its last line. Dovecot keeps writing
@@ -22,31 +22,11 @@ const RETIREMENT: Duration = Duration::from_secs(60);
 
 pub struct Tail {
     path: PathBuf,
-    current: Option<Open>,
-    retired: Option<(Open, Instant)>,
+    current: Option<LogFile>,
+    retired: Option<(LogFile, Instant)>,
     /// Why it cannot be read, as last said.
     trouble: Option<io::ErrorKind>,
     chunk: Box<[u8]>,
-}
-
-struct Open {
-    file: File,
-    id: FileId,
-    offset: u64,
-    lines: LineBuffer,
-    watch: Option<WatchDescriptor>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
 }
 
 impl Tail {
@@ -55,103 +35,92 @@ impl Tail {
         Self { path, current: None, retired: None, trouble: None, chunk }
     }
 
-    pub(super) fn read(
-        &mut self,
-        waiter: &mut Waiter,
-        each: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<Progress> {
+    pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
         if let Some((old, heard)) = &mut self.retired {
-            if old.read(&mut self.chunk, each)? == Progress::More {
-                *heard = Instant::now();
-                return Ok(Progress::More);
-            }
-            if heard.elapsed() > RETIREMENT {
-                self.drop_retired(waiter, each);
+            match old.read(&mut self.chunk, each) {
+                Ok(Progress::More) => {
+                    *heard = Instant::now();
+                    return Progress::More;
+                }
+                Ok(_) if heard.elapsed() <= RETIREMENT => {}
+                // Its time is over, or it cannot be read any more.
+                Ok(_) | Err(_) => self.drop_retired(waiter),
             }
         }
-        if let Some(open) = &mut self.current
-            && open.read(&mut self.chunk, each)? == Progress::More
-        {
-            return Ok(Progress::More);
+        match self.current.as_mut().map(|file| file.read(&mut self.chunk, each)) {
+            Some(Ok(Progress::More)) => Progress::More,
+            Some(Err(error)) => {
+                // The next look opens it anew and goes on where this one ended.
+                self.explain(&error);
+                Progress::Idle
+            }
+            Some(Ok(_)) | None => self.follow_path(waiter),
         }
-        self.follow_path(waiter, each)
     }
 
     /// Looks whether the path leads to another file by now.
-    fn follow_path(
-        &mut self,
-        waiter: &mut Waiter,
-        each: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<Progress> {
-        let metadata = match fs::metadata(&self.path) {
-            Ok(metadata) => metadata,
-            Err(error) => return Ok(self.explain(waiter, &error)),
+    fn follow_path(&mut self, waiter: &mut Waiter) -> Progress {
+        let id = match FileId::at(&self.path) {
+            Ok(id) => id,
+            Err(error) => return self.wait_for_it(waiter, &error),
         };
-        let id = FileId::of(&metadata);
-        if self.current.as_ref().is_some_and(|open| open.id == id) {
-            return Ok(Progress::Idle);
+        if self.current.as_ref().is_some_and(|file| file.id() == id) {
+            return Progress::Idle;
         }
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) => return Ok(self.explain(waiter, &error)),
-        };
-        // The path may have changed hands again between the two calls: the file counts.
-        let id = FileId::of(&file.metadata()?);
+        if self.retired.as_ref().is_some_and(|(old, _)| old.id() == id) {
+            return self.take_back();
+        }
         // Watched before it is read for the first time, so that nothing falls between.
         let watch = waiter.watch_file(&self.path);
         self.watch_parent(waiter);
-        let open = Open { file, id, offset: 0, lines: LineBuffer::default(), watch };
+        let file = match LogFile::open(&self.path, watch) {
+            Ok(file) => file,
+            Err(error) => return self.wait_for_it(waiter, &error),
+        };
         if self.trouble.take().is_some() {
             tracing::info!("{} is there now: reading it", self.path.display());
         }
-        if let Some(old) = self.current.replace(open) {
+        if let Some(old) = self.current.replace(file) {
             tracing::info!("{} is a new file: reading on there", self.path.display());
-            self.drop_retired(waiter, each);
+            self.drop_retired(waiter);
             self.retired = Some((old, Instant::now()));
         }
-        Ok(Progress::More)
+        Progress::More
     }
 
-    fn drop_retired(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) {
-        if let Some((mut old, _)) = self.retired.take() {
-            old.lines.finish(each);
-            if let Some(watch) = old.watch.take() {
-                waiter.unwatch(watch);
-            }
+    /// The file before this one has its name again: it was read up to where it was read.
+    fn take_back(&mut self) -> Progress {
+        if let Some((old, _)) = self.retired.take() {
+            tracing::info!("{} is the file before again: reading on there", self.path.display());
+            let other = self.current.replace(old);
+            self.retired = other.map(|file| (file, Instant::now()));
+        }
+        Progress::More
+    }
+
+    /// What it holds of a line that was never finished goes with it: half a line can name
+    /// half an address.
+    fn drop_retired(&mut self, waiter: &mut Waiter) {
+        if let Some(watch) = self.retired.take().and_then(|(old, _)| old.into_watch()) {
+            waiter.unwatch(watch);
         }
     }
 
-    fn explain(&mut self, waiter: &mut Waiter, error: &io::Error) -> Progress {
+    fn wait_for_it(&mut self, waiter: &mut Waiter, error: &io::Error) -> Progress {
         self.watch_parent(waiter);
+        self.explain(error);
+        Progress::Idle
+    }
+
+    fn explain(&mut self, error: &io::Error) {
         if self.trouble.replace(error.kind()) != Some(error.kind()) {
             tracing::warn!("{} cannot be read ({error}): waiting for it", self.path.display());
         }
-        Progress::Idle
     }
 
     fn watch_parent(&self, waiter: &mut Waiter) {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         waiter.watch_dir(parent.unwrap_or(".".as_ref()));
-    }
-}
-
-impl Open {
-    fn read(&mut self, chunk: &mut [u8], each: &mut dyn FnMut(&[u8])) -> io::Result<Progress> {
-        if self.file.metadata()?.len() < self.offset {
-            tracing::info!("a log was cut back to its beginning: reading it from there");
-            self.offset = self.file.seek(SeekFrom::Start(0))?;
-            self.lines = LineBuffer::default();
-        }
-        match self.file.read(chunk) {
-            Ok(0) => Ok(Progress::Idle),
-            Ok(len) => {
-                self.offset += u64::try_from(len).unwrap_or(0);
-                self.lines.feed(chunk.get(..len).unwrap_or(chunk), each);
-                Ok(Progress::More)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Progress::More),
-            Err(error) => Err(error),
-        }
     }
 }
 
