@@ -27,11 +27,21 @@ fn parse_network(text: &str) -> Result<IpNet, Invalid> {
         Err(_) => text.parse::<IpNet>(),
     };
     // fail2ban's own default is written 127.0.0.1/8: host bits are dropped, not refused.
-    network.map(|net| net.trunc()).map_err(|_| {
+    network.map(|net| canonical(net.trunc())).map_err(|_| {
         Invalid::new(format!(
             "{text:?} is neither an address (192.0.2.7) nor a network (192.0.2.0/24, 2001:db8::/32)"
         ))
     })
+}
+
+/// IPv4 in IPv6 becomes IPv4, as it does in every address that is read from a log.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let mapped = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED_BITS)),
+        IpNet::V4(_) => None,
+    };
+    mapped.and_then(|(addr, bits)| IpNet::new(addr.into(), bits).ok()).unwrap_or(network)
 }
 
 #[cfg(test)]
@@ -44,6 +54,13 @@ mod tests {
         let text: Vec<String> = list.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["127.0.0.0/8", "::1/128", "192.0.2.7/32", "2001:db8::/32"]);
         assert!(parse_ignore_list("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn ipv4_in_ipv6_is_ipv4() {
+        let list = parse_ignore_list("::ffff:192.0.2.0/120 ::ffff:198.51.100.7 ::/0").unwrap();
+        let text: Vec<String> = list.iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["192.0.2.0/24", "198.51.100.7/32", "::/0"]);
     }
 
     #[test]
