@@ -31,8 +31,6 @@ const IP4: &str = concat!("(?:", ip4!(), ")");
 const IP6: &str = ip6!();
 const ADDR: &str = concat!("(?:\\[?(?:", ip4!(), "|", ip6!(), ")\\]?)");
 const DNS: &str = concat!("(?P<dns>[", word!(), ".^-]*", word!(), ")");
-const HOST: &str =
-    concat!("(?:\\[?(?:", ip4!(), "|", ip6!(), ")\\]?|(?P<dns>[", word!(), ".^-]*", word!(), "))");
 const CIDR: &str = "(?P<cidr>[0-9]+)";
 const SUBNET: &str = concat!("(?:\\[?(?:", ip4!(), "|", ip6!(), ")(?:/(?P<cidr>[0-9]+))?\\]?)");
 const ID: &str = "(?P<fid>[^\\s\\x1c-\\x1f]+)";
@@ -58,7 +56,9 @@ const fn standing(
 }
 
 static STANDING: [Standing; 15] = [
-    standing("<HOST>", HOST, &["ip4", "ip6", "dns"], true),
+    // As fail2ban has it with `usedns = no`: a host name is nothing to match, since no
+    // name is looked up. By default it has a name there as well, so the two are one tag.
+    standing("<HOST>", ADDR, &["ip4", "ip6", "dns"], false),
     standing("<ADDR>", ADDR, &["ip4", "ip6"], false),
     standing("<IP4>", IP4, &["ip4"], false),
     standing("<IP6>", IP6, &["ip6"], true),
