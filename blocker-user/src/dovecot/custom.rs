@@ -63,7 +63,9 @@ fn content_len(line: &[u8]) -> Option<usize> {
         Service::Login | Service::Pam | Service::Other => prefix.message,
     };
     let content = content.strip_prefix(b"pam_unix(dovecot:auth): ").unwrap_or(content);
-    Some(content.len())
+    // rsyslog's `message repeated 3 times: [ … ]` encloses it: no end of the line then, and
+    // fail2ban does not look inside either.
+    line.ends_with(content).then_some(content.len())
 }
 
 /// `auth: `, `auth-worker(17): `, and the worker's connection behind it.
@@ -90,6 +92,58 @@ fn without_worker(rest: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::message;
+    use crate::{
+        dovecot::{Event, Judge, Judgement, Mode},
+        filter::{Filter, FilterOption, Origin, Pattern},
+        time::LogTime,
+    };
+    use jiff::tz::TimeZone;
+
+    /// Midnight of 24 November 2026.
+    const NOW: LogTime = LogTime::from_secs(1_795_478_400);
+    const GUESS: &str = "mail dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): \
+        user=<bob>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>";
+    const LOGIN: &str = "mail dovecot: imap-login: Login: user=<bob>, method=PLAIN, \
+        rip=192.0.2.7, lip=192.0.2.1, mpid=5, session=<AAAAAAAAAADAAAIH>";
+
+    fn judge(option: FilterOption, text: &str, rest: &str) -> Judgement {
+        let origin = Origin { file: "doveblock.conf".to_owned(), line: 1, option };
+        let filter = Filter::compile([Pattern { text: text.to_owned(), origin }]).unwrap();
+        let mut judge = Judge::new(Mode::Normal, TimeZone::UTC).with_filter(filter);
+        judge.judge(format!("Nov 23 17:00:00 {rest}").as_bytes(), NOW)
+    }
+
+    /// The rule and the address, or `login`, or nothing.
+    fn verdict(option: FilterOption, text: &str, rest: &str) -> String {
+        match judge(option, text, rest).event {
+            Some(Event::Failure { ip, rule }) => format!("{} {ip}", rule.name),
+            Some(Event::Login { .. }) => "login".to_owned(),
+            None => String::new(),
+        }
+    }
+
+    #[test]
+    fn an_ignored_line_does_not_count_whatever_rule_matches() {
+        let ignore = FilterOption::Ignoreregex;
+        assert_eq!(verdict(ignore, "user=<alice>", GUESS), "auth-failed 192.0.2.7");
+        assert_eq!(verdict(ignore, "user=<bob>", GUESS), "");
+        assert_eq!(verdict(ignore, "user=<bob>", LOGIN), "login");
+    }
+
+    #[test]
+    fn a_failregex_counts_what_no_rule_does() {
+        let fail = FilterOption::Failregex;
+        assert_eq!(verdict(fail, "user=<bob>.* lip=<HOST>,", GUESS), "auth-failed 192.0.2.7");
+        assert_eq!(verdict(fail, "^Login: user=<bob>.* rip=<HOST>,", LOGIN), "failregex 192.0.2.7");
+        assert_eq!(verdict(fail, "^ mail x: <HOST>$", "mail x: 192.0.2.7"), "failregex 192.0.2.7");
+        assert_eq!(verdict(fail, "^ mail x: <HOST>$", "mail y: 192.0.2.7"), "");
+    }
+
+    #[test]
+    fn a_line_of_another_program_has_its_time_too() {
+        let found = judge(FilterOption::Failregex, "x: <HOST>", "mail x: 192.0.2.7");
+        assert_eq!(found.time, Some(LogTime::from_secs(NOW.as_secs() - 7 * 3600)));
+    }
 
     /// What a pattern sees of `line`: all of it, and what counts as its content.
     fn views(line: &str) -> (String, Option<&str>) {
@@ -133,5 +187,7 @@ mod tests {
             assert_eq!(content(&format!("{head}x: y")).as_deref(), Some("x: y"), "{head}");
         }
         assert_eq!(content("mail postfix/smtpd[17]: x"), None);
+        let repeated = "mail dovecot: message repeated 3 times: [ imap-login: x: y]";
+        assert_eq!(content(repeated), None);
     }
 }

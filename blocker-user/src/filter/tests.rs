@@ -147,6 +147,9 @@ fn the_first_failregex_that_matches_decides() {
     assert_eq!(judge(&["(?P<dns>a)", "a <HOST>"], &[], line), "no address");
     assert_eq!(judge(&["c <HOST>", "a <HOST>"], &["b"], line), "ignored");
     assert_eq!(judge(&["c <HOST>"], &["c"], line), "missed");
+    // A name is not looked up, and what could be one does not stand in the address's way.
+    assert_eq!(judge(&["<HOST>"], &[], line), "192.0.2.7");
+    assert_eq!(judge(&["a <HOST>"], &[], b"a host.example"), "missed");
 }
 
 #[test]

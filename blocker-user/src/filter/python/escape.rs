@@ -9,6 +9,7 @@ use super::{
 };
 
 /// What an escape stands for, inside and outside `[…]`.
+#[derive(Clone, Copy)]
 pub(super) enum Escaped {
     Char(char),
     /// A class in Rust's notation, brackets included.
