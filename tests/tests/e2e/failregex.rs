@@ -100,7 +100,7 @@ fn fault(case: &Case, theirs: &Value) -> Option<String> {
     };
     let right = match (&case.ours, &ours, &counted) {
         (Ours::Same, ..) => same,
-        (Ours::SameAddress, Ok(None), Some(counted)) => !counted.iter().any(|it| is_address(it)),
+        (Ours::SameAddress, Ok(None), Some(counted)) => !counted.iter().any(is_address),
         (Ours::SameAddress, ..) => same,
         (Ours::Refused(reason), Err(refusal), Some(_)) => refusal.contains(reason),
         (Ours::Differs(expected, _), Ok(ours), _) => {
