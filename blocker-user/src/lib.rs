@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dovecot;
+pub mod filter;
 pub mod firewall;
 pub mod jail;
 pub mod source;

@@ -6,6 +6,7 @@
 
 mod auth;
 mod clock;
+mod custom;
 mod event;
 mod login;
 mod prefix;
@@ -16,7 +17,7 @@ mod timestamp;
 
 use jiff::tz::TimeZone;
 
-use crate::time::LogTime;
+use crate::{filter::Filter, time::LogTime};
 use clock::LineClock;
 use prefix::Service;
 
@@ -28,18 +29,34 @@ pub use rules::{Mode, RULES, Rule, UnknownMode};
 pub struct Judge {
     mode: Mode,
     clock: LineClock,
+    /// Boxed, so that a judge without one stays small.
+    filter: Option<Box<Filter>>,
 }
 
 impl Judge {
     /// `zone` is the one in which timestamps without an offset were written.
     #[must_use]
     pub fn new(mode: Mode, zone: TimeZone) -> Self {
-        Self { mode, clock: LineClock::new(zone) }
+        Self { mode, clock: LineClock::new(zone), filter: None }
+    }
+
+    /// Judges by the admin's own patterns as well.
+    #[must_use]
+    pub fn with_filter(self, filter: Filter) -> Self {
+        Self { filter: (!filter.is_empty()).then(|| Box::new(filter)), ..self }
     }
 
     /// What `line` (without its newline) says. `now` settles the year of dates without one.
     pub fn judge(&mut self, line: &[u8], now: LogTime) -> Judgement {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let judgement = self.by_rules(line, now);
+        match &mut self.filter {
+            None => judgement,
+            Some(filter) => custom::judge(filter, &mut self.clock, line, now, judgement),
+        }
+    }
+
+    fn by_rules(&mut self, line: &[u8], now: LogTime) -> Judgement {
         let Some(prefix) = prefix::split(line) else {
             return Judgement { time: None, event: None };
         };

@@ -58,7 +58,7 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.
-fn priority(line: &[u8]) -> (&[u8], bool) {
+pub(super) fn priority(line: &[u8]) -> (&[u8], bool) {
     let parsed = || {
         let (_, rest) = number(line.strip_prefix(b"<")?)?;
         let rest = rest.strip_prefix(b">")?;

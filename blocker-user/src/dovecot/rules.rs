@@ -129,6 +129,14 @@ pub(super) static PAM_FAILED: Rule = Rule {
     example: "auth-worker(17): pam(alice,192.0.2.7,<AAAAAAAAAADAAAIH>): pam_authenticate() failed: Authentication failure (password mismatch?)",
 };
 
+/// Not in the table: its wording is the admin's.
+pub(super) static FAILREGEX: Rule = Rule {
+    name: "failregex",
+    mode: Mode::Normal,
+    source: "failregex of the configuration",
+    example: "",
+};
+
 pub static RULES: [&Rule; 11] = [
     &AUTH_FAILED,
     &CLEARTEXT_REFUSED,
