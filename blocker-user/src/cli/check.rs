@@ -33,7 +33,10 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), VerbError> {
     match args.format {
         Format::Json => {
             output::json(&report(&loaded))?;
-            refuse_errors(&loaded)
+            match loaded.errors().count() {
+                0 => Ok(()),
+                errors => Err(VerbError::Usage(format!("{errors} errors in the configuration"))),
+            }
         }
         Format::Text => {
             let warnings = show(loaded.warnings());

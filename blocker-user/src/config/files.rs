@@ -56,12 +56,12 @@ impl Files {
         }
         match &sources.config {
             Some(file) => files.own(file),
-            None if sources.fail2ban.is_none() && Path::new(DEFAULT_FILE).exists() => {
-                files.own(Path::new(DEFAULT_FILE));
+            None if sources.fail2ban.is_some() => {}
+            // The directory counts without the file, too; a file that cannot be reached is an error.
+            None if is_missing(Path::new(DEFAULT_FILE)) => {
+                files.own_directory(Path::new(DEFAULT_FILE));
             }
-            // The directory counts without the file, too.
-            None if sources.fail2ban.is_none() => files.own_directory(Path::new(DEFAULT_FILE)),
-            None => {}
+            None => files.own(Path::new(DEFAULT_FILE)),
         }
         files
     }
@@ -222,6 +222,10 @@ impl Files {
         self.cache.insert(path.to_owned(), sections.clone());
         sections
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn is_about_includes(section: &Section) -> bool {

@@ -178,12 +178,8 @@ impl Loaded {
                 continue;
             }
             if let Some(why) = unused::reason(name) {
-                let is_said = self.unused.iter().any(|unused| unused.name == *name);
-                if !is_said && !entry.value.is_empty() {
-                    let (name, place) = (name.clone(), entry.place.clone());
-                    self.unused.push(Unused { name, place, why });
-                }
-            } else if !references.contains(name) {
+                self.note_unused(name, entry, why);
+            } else if !references.contains(name) && !unused::is_part_of_action(name) {
                 self.faults.extend(unknown(name, entry, is_ours));
             }
         }
@@ -206,6 +202,20 @@ impl Loaded {
                 self.faults.push(Fault::warning(what, todo).at(&place));
             }
         }
+    }
+
+    fn note_unused(&mut self, name: &str, entry: &Entry, why: &'static str) {
+        // An option of [dovecot] comes before the same one of [DEFAULT].
+        let is_said = self.unused.iter().any(|unused| unused.name == name);
+        if is_said || entry.value.is_empty() {
+            return;
+        }
+        if name == "ignorecommand" {
+            let what = "is not run: whom it spares in fail2ban is banned here";
+            let fault = Fault::warning(what, "list the addresses that it spares in ignoreip");
+            self.faults.push(fault.at(&entry.place).option(name));
+        }
+        self.unused.push(Unused { name: name.to_owned(), place: entry.place.clone(), why });
     }
 
     /// fail2ban takes the mode from `filter` alone.

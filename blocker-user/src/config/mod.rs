@@ -44,3 +44,6 @@ impl Invalid {
         Self(what.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,16 +2,19 @@
 
 /// The reason not to use `name`; `None` if fail2ban has no such option either.
 pub(super) fn reason(name: &str) -> Option<&'static str> {
-    let listed = UNUSED.iter().find(|(names, _)| names.contains(&name));
-    let is_action = name.starts_with("action_") || name.starts_with("banaction_");
-    listed.map(|&(_, why)| why).or_else(|| is_action.then_some(ACTION))
+    UNUSED.iter().find(|(names, _)| names.contains(&name)).map(|&(_, why)| why)
+}
+
+/// Parts that fail2ban's files put an action together from.
+pub(super) fn is_part_of_action(name: &str) -> bool {
+    name.starts_with("action_") || name.starts_with("banaction_")
 }
 
 const ACTION: &str = "packets of the banned are dropped by the XDP program, on all ports of port";
 
 /// Names, and why.
 pub(super) const UNUSED: &[(&[&str], &str)] = &[
-    (&["action", "banaction", "chain", "protocol", "blocktype", "returntype"], ACTION),
+    (&["action", "banaction", "chain", "protocol", "blocktype"], ACTION),
     (
         &["destemail", "sender", "sendername", "mta", "fail2ban_agent"],
         "no mail is sent and nothing is reported to others",

@@ -2,6 +2,7 @@
 
 mod bans;
 mod bounds;
+mod configuration;
 mod control;
 mod input;
 mod oracle;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let trials = [
         bans::trials(),
         bounds::trials(),
+        configuration::trials(),
         control::trials(),
         input::trials(),
         oracle::trials(),
