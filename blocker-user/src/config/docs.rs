@@ -35,7 +35,7 @@ pub fn markdown() -> String {
         "| option | takes | default | what it does | in fail2ban |\n|---|---|---|---|---|\n",
     );
     for option in &OPTIONS {
-        let default = match (option.show)(&defaults) {
+        let default = match option.shown(&defaults) {
             empty if empty.is_empty() => "–".to_owned(),
             value => format!("`{value}`"),
         };

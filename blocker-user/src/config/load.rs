@@ -1,6 +1,10 @@
 //! Files in; settings, where each of them comes from, and every fault out.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Fault, Owner, Place, Settings, Severity, Sources,
@@ -65,7 +69,7 @@ impl Loaded {
     #[must_use]
     pub fn effective(&self, option: &Opt) -> (String, Origin) {
         let origin = self.origins.get(option.name).cloned().unwrap_or(Origin::Default);
-        ((option.show)(&self.settings), origin)
+        (option.shown(&self.settings), origin)
     }
 
     /// Notes that `option` was set on the command line.
@@ -109,8 +113,8 @@ pub fn load(sources: &Sources) -> Loaded {
     }
     loaded.name_unknown(&merged, headings);
     loaded.compare_mode_with_filter(&merged);
-    if sources.fail2ban.is_some() {
-        loaded.compare_with_fail2ban(&merged);
+    if let Some(dir) = &sources.fail2ban {
+        loaded.compare_with_fail2ban(dir, &merged);
     }
     loaded
 }
@@ -143,7 +147,7 @@ impl Loaded {
                 let first = text.lines().next();
                 let place = first.map_or(&entry.place, |line| &line.place);
                 let mark = first.map(|line| line.text.clone()).unwrap_or_default();
-                let default = (option.show)(&Settings::default());
+                let default = option.shown(&Settings::default());
                 let default = default.lines().next().map(|text| format!("; its default is {text}"));
                 let todo = format!(
                     "{} takes {}{}",
@@ -181,6 +185,14 @@ impl Loaded {
                 self.note_unused(name, entry, why);
             } else if !references.contains(name) && !unused::is_part_of_action(name) {
                 self.faults.extend(unknown(name, entry, is_ours));
+            }
+        }
+        for (name, entry) in merged.sections.get("INCLUDES").into_iter().flatten() {
+            let is_known =
+                ["before", "after"].contains(&name.as_str()) || references.contains(name);
+            if !is_known && entry.place.owner() == Owner::Doveblock {
+                let fault = Fault::error("nothing to include files by", "write before or after");
+                self.faults.push(fault.at(&entry.place).option(name).mark(name));
             }
         }
         for (name, place) in headings {
@@ -236,7 +248,14 @@ impl Loaded {
     }
 
     /// What someone who runs both should know.
-    fn compare_with_fail2ban(&mut self, merged: &Merged) {
+    fn compare_with_fail2ban(&mut self, dir: &Path, merged: &Merged) {
+        let filter = dir.join("filter.d/dovecot.local");
+        if filter.exists() {
+            let todo =
+                "put its expressions into failregex and ignoreregex of [dovecot] in jail.local";
+            self.faults
+                .push(Fault::warning("changes of the filter are not read", todo).in_file(filter));
+        }
         let enabled =
             merged.get(JAIL, "enabled").filter(|entry| entry.place.owner() == Owner::Fail2ban);
         if let (Some(entry), true) = (enabled, self.settings.enabled) {

@@ -30,8 +30,15 @@ pub struct Opt {
     pub doc: &'static str,
     pub fail2ban: Fail2ban,
     pub(super) set: fn(&mut Settings, &Text) -> Result<(), Invalid>,
-    /// The value as one would write it.
-    pub(super) show: fn(&Settings) -> String,
+    show: fn(&Settings) -> String,
+}
+
+impl Opt {
+    /// Its value in `settings`, as one would write it; empty if it is not set.
+    #[must_use]
+    pub fn shown(&self, settings: &Settings) -> String {
+        (self.show)(settings)
+    }
 }
 
 const MODES: &str = "normal or aggressive";

@@ -34,9 +34,9 @@ pub fn pending(loaded: &Loaded) -> Vec<Fault> {
     };
     for name in WITHOUT_EFFECT {
         let Some(option) = find(name) else { continue };
-        if (option.show)(&loaded.settings) != (option.show)(&defaults) {
+        if option.shown(&loaded.settings) != option.shown(&defaults) {
             let what = "has no effect in this version";
-            let default = (option.show)(&defaults);
+            let default = option.shown(&defaults);
             let todo = match default.is_empty() {
                 true => "it is as if it were not set".to_owned(),
                 false => format!("it is as if it were {default}"),

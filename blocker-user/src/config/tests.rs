@@ -69,7 +69,7 @@ fn the_example_of_the_design_is_read() {
 #[test]
 fn every_default_is_written_as_it_is_read() {
     for option in &OPTIONS {
-        let text = (option.show)(&Settings::default());
+        let text = option.shown(&Settings::default());
         let shown = text.replace('\n', "\n  ");
         if !shown.is_empty() {
             let settings = good(&format!("[dovecot]\n{} = {shown}\n", option.name));
@@ -90,7 +90,7 @@ fn every_option_can_be_set() {
     for line in text.lines().skip(1) {
         let option = find(line.split(" =").next().unwrap()).unwrap();
         if option.name != "usedns" {
-            assert_ne!((option.show)(&settings), (option.show)(&defaults), "{line}");
+            assert_ne!(option.shown(&settings), option.shown(&defaults), "{line}");
         }
     }
     assert_eq!(settings.increment.multipliers, [1, 2, 4]);
@@ -151,6 +151,7 @@ fn a_name_of_ones_own_is_no_typo_if_another_value_refers_to_it() {
     let settings = good("[DEFAULT]\noffice = 192.0.2.0/24\n[dovecot]\nignoreip = ::1 %(office)s\n");
     assert_eq!(settings.ignoreip.len(), 2);
     assert_errors(&own("[DEFAULT]\noffice = 192.0.2.0/24\n"), &["2 office"]);
+    assert_errors(&own("[INCLUDES]\nbefor = x.conf\n"), &["2 befor"]);
 }
 
 #[test]
@@ -221,15 +222,13 @@ fn a_tree_of_fail2bans_works_verbatim() {
 
 #[test]
 fn what_fail2ban_would_not_do_either_is_said() {
-    let dir = tree(&[(
-        "jail.local",
-        b"[dovecot]\nfilter = dovecot\nmode = aggressive\nenabled = yes\n\
-        ignorecommand = /bin/true\n",
-    )]);
+    let jail = b"[dovecot]\nfilter = dovecot\nmode = aggressive\nenabled = yes\n\
+                 ignorecommand = /bin/true\n";
+    let dir = tree(&[("jail.local", jail), ("filter.d/dovecot.local", b"[Definition]\n")]);
     let loaded = load_tree(dir.path());
     assert_eq!(loaded.settings.mode, Mode::Normal, "fail2ban takes the mode from filter alone");
     let said = show(loaded.warnings());
-    for word in ["overrules it", "enabled as well", "ignorecommand"] {
+    for word in ["overrules it", "enabled as well", "ignorecommand", "dovecot.local"] {
         assert!(said.contains(word), "no {word:?} in\n{said}");
     }
     let nowhere = tree(&[]);

@@ -220,3 +220,25 @@ fn log_spec(log: &str) -> Result<Spec, VerbError> {
         path => Ok(Spec::File(PathBuf::from(path))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::PolicyFlags;
+    use crate::config::{Settings, find};
+
+    #[test]
+    fn the_help_has_the_defaults_of_the_settings() {
+        let command = PolicyFlags::augment_args(Command::new("run"));
+        let defaults = Settings::default();
+        for flag in command.get_arguments() {
+            let option = if flag.get_id() == "logs" { "logpath" } else { flag.get_id().as_str() };
+            let default = find(option).unwrap().shown(&defaults);
+            let help = flag.get_help().unwrap().to_string();
+            if !default.is_empty() {
+                assert!(help.contains(&format!("[default: {default}]")), "{option}: {help}");
+            }
+        }
+    }
+}
