@@ -210,7 +210,7 @@ impl Files {
                 self.bytes_left = self.bytes_left.saturating_sub(len);
                 let text = String::from_utf8_lossy(&bytes);
                 let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
-                let file = Arc::new(SourceFile { path: path.to_owned(), owner, text });
+                let file = Arc::new(SourceFile::new(path.to_owned(), owner, text));
                 ini::check_bytes(&file, &bytes, &mut self.faults);
                 Some(ini::read(&file, &mut self.faults))
             }
@@ -237,10 +237,8 @@ fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let other = |what: String| Err(std::io::Error::other(what));
     let kind = fs::metadata(path)?;
     if !kind.is_file() {
-        return other(format!(
-            "a {} and no file",
-            if kind.is_dir() { "directory" } else { "device" }
-        ));
+        let what = if kind.is_dir() { "it is a directory" } else { "it is no regular file" };
+        return other(what.to_owned());
     }
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;

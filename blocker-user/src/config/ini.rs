@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     fault::Fault,
-    text::{Line, Place, SourceFile, Text, is_space, lines},
+    text::{Line, Place, SourceFile, Text, is_space, line_at},
 };
 
 /// `name = value`, the name in lower case.
@@ -41,7 +41,7 @@ pub(super) fn read(file: &Arc<SourceFile>, faults: &mut Vec<Fault>) -> Vec<Secti
         indent: 0,
         faults,
     };
-    for (index, line) in lines(&file.text).enumerate() {
+    for (index, line) in file.lines().enumerate() {
         reader.line(line, &Place { file: Arc::clone(file), line: index + 1 });
     }
     let mut sections = reader.sections;
@@ -173,20 +173,18 @@ fn comment_start(line: &str) -> Option<usize> {
 
 /// Finds what is no text in `bytes`, of which `file` has the readable rest.
 pub(super) fn check_bytes(file: &Arc<SourceFile>, bytes: &[u8], faults: &mut Vec<Fault>) {
-    let mut fault = |before: &[u8], what: &str, todo: &str| {
-        let lossy = String::from_utf8_lossy(before);
-        let line = lines(&lossy).count().max(1) + usize::from(lossy.ends_with(['\n', '\r']));
-        faults.push(Fault::error(what, todo).at(&Place { file: Arc::clone(file), line }));
+    let mut fault = |offset: usize, what: &str, todo: &str| {
+        let place = Place { file: Arc::clone(file), line: line_at(bytes, offset) };
+        faults.push(Fault::error(what, todo).at(&place));
     };
     if let Err(error) = std::str::from_utf8(bytes) {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        fault(before, "not UTF-8", "save the file as UTF-8; fail2ban leaves it out altogether");
+        let todo = "save the file as UTF-8; fail2ban leaves it out altogether";
+        fault(error.valid_up_to(), "not UTF-8", todo);
     }
     if let Some(at) = memchr::memchr(0, bytes) {
-        let before = bytes.get(..at).unwrap_or_default();
-        fault(before, "a NUL byte", "take it out: the file is damaged, or no text");
+        fault(at, "a NUL byte", "take it out: the file is damaged, or no text");
     }
     if bytes.starts_with("\u{feff}".as_bytes()) {
-        fault(&[], "a byte order mark", "save the file as UTF-8 without one");
+        fault(0, "a byte order mark", "save the file as UTF-8 without one");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,7 +22,20 @@ pub enum Owner {
 pub struct SourceFile {
     pub path: PathBuf,
     pub owner: Owner,
-    pub(super) text: String,
+    text: String,
+    lines: Vec<Range<usize>>,
+}
+
+impl SourceFile {
+    pub(super) fn new(path: PathBuf, owner: Owner, text: String) -> Self {
+        let lines = line_ranges(&text);
+        Self { path, owner, text, lines }
+    }
+
+    /// Its lines, without what ends them.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(|range| self.text.get(range.clone()).unwrap_or_default())
+    }
 }
 
 impl fmt::Debug for SourceFile {
@@ -50,7 +64,8 @@ impl Place {
 
     /// The line itself.
     pub(super) fn source(&self) -> &str {
-        lines(&self.file.text).nth(self.line.saturating_sub(1)).unwrap_or_default()
+        let range = self.file.lines.get(self.line.saturating_sub(1)).cloned();
+        range.and_then(|range| self.file.text.get(range)).unwrap_or_default()
     }
 }
 
@@ -90,19 +105,30 @@ impl Text {
     }
 }
 
-/// Lines as Python reads them from a text file: ended by `\n`, `\r\n` or `\r`.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest.filter(|text| !text.is_empty())?;
-        let Some((line, after)) = text.split_once(['\n', '\r']) else {
-            rest = None;
-            return Some(text);
-        };
-        let is_crlf = text.as_bytes().get(line.len()) == Some(&b'\r');
-        rest = Some(after.strip_prefix('\n').filter(|_| is_crlf).unwrap_or(after));
-        Some(line)
-    })
+/// Where lines are, ended as Python ends them in a text file: by `\n`, `\r\n` or `\r`.
+fn line_ranges(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for end in memchr::memchr2_iter(b'\n', b'\r', bytes) {
+        // The \n of a \r\n ended its line with the \r.
+        if end < start {
+            continue;
+        }
+        ranges.push(start..end);
+        start = if bytes.get(end..end + 2) == Some(b"\r\n") { end + 2 } else { end + 1 };
+    }
+    if start < text.len() {
+        ranges.push(start..text.len());
+    }
+    ranges
+}
+
+/// Number of the line, from 1, in which the byte at `offset` is.
+pub(super) fn line_at(bytes: &[u8], offset: usize) -> usize {
+    let before = String::from_utf8_lossy(bytes.get(..offset).unwrap_or(bytes));
+    let ended = before.is_empty() || before.ends_with(['\n', '\r']);
+    line_ranges(&before).len() + usize::from(ended)
 }
 
 /// What Python's `strip` takes away.
@@ -112,13 +138,23 @@ pub(super) fn is_space(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{Owner, SourceFile, line_at};
+
+    fn lines(text: &str) -> Vec<String> {
+        let file = SourceFile::new("x".into(), Owner::Doveblock, text.to_owned());
+        file.lines().map(str::to_owned).collect()
+    }
 
     #[test]
     fn lines_end_as_python_ends_them() {
-        let found: Vec<&str> = lines("a\nb\r\nc\rd\r\r\n\ne").collect();
-        assert_eq!(found, ["a", "b", "c", "d", "", "", "e"]);
-        assert_eq!(lines("a\n").count(), 1);
-        assert_eq!(lines("").count(), 0);
+        assert_eq!(lines("a\nb\r\nc\rd\r\r\n\ne"), ["a", "b", "c", "d", "", "", "e"]);
+        assert_eq!(lines("a\n"), ["a"]);
+        assert!(lines("").is_empty());
+    }
+
+    #[test]
+    fn a_byte_is_in_the_line_that_it_ends() {
+        let found: Vec<usize> = (0..5).map(|offset| line_at(b"a\nb\nc", offset)).collect();
+        assert_eq!(found, [1, 1, 2, 2, 3]);
     }
 }
