@@ -129,6 +129,25 @@ fn a_name_in_ignoreip_is_looked_up_and_may_be_missing() {
 }
 
 #[test]
+fn an_address_is_spared_for_its_name() {
+    let log = "imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<a>, method=PLAIN, \
+               rip=127.0.0.1, lip=127.0.0.1\n";
+    let bans = |ignoreip: &str| {
+        let text = format!("[dovecot]\nignoreself = no\nmaxretry = 3\nignoreip = {ignoreip}\n");
+        let (dir, file) = config(&text).unwrap();
+        let path = dir.path().join("mail.log");
+        fs::write(&path, log.repeat(5)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doveblock"));
+        command.args(["run", "--dry-run", "--log", "-", "--socket"]).arg(dir.path().join("s"));
+        command.arg("--config").arg(file).stdin(fs::File::open(path).unwrap());
+        let (_, err) = said(command.output(), 0);
+        err.contains("ban 127.0.0.1")
+    };
+    assert!(bans("192.0.2.7"), "the log is one that bans");
+    assert!(!bans("localhost"));
+}
+
+#[test]
 fn a_jail_local_with_a_mode_works_verbatim() {
     let dir = TempDir::new().unwrap();
     let stock = "[DEFAULT]\nmode = normal\nenabled = false\nfilter = %(__name__)s[mode=%(mode)s]\n\
