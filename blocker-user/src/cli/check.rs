@@ -129,7 +129,8 @@ fn text(loaded: &Loaded) -> String {
     let heading = ["option", "value", "from"].map(str::to_owned);
     let rows = OPTIONS.iter().map(|option| {
         let (value, from) = loaded.effective(option);
-        let value = value.lines().collect::<Vec<_>>().join("  ");
+        // A terminal obeys control characters.
+        let value = value.replace('\n', "  ").replace(char::is_control, " ");
         [option.name.to_owned(), value, from.to_string()]
     });
     text.push_str(&output::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()));

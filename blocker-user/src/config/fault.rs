@@ -36,7 +36,7 @@ impl Fault {
             place: None,
             file: None,
             option: None,
-            what: what.into(),
+            what: shortened(what.into()),
             todo: todo.into(),
             mark: String::new(),
         }
@@ -113,6 +113,19 @@ pub fn show<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> String {
     shown.join("\n\n")
 }
 
+/// The ends of a sentence that quotes a value of megabytes.
+fn shortened(what: String) -> String {
+    const START: usize = 200;
+    const END: usize = 150;
+    let count = what.chars().count();
+    if count <= START + END {
+        return what;
+    }
+    let start: String = what.chars().take(START).collect();
+    let end: String = what.chars().skip(count - END).collect();
+    format!("{start} … {end}")
+}
+
 /// Enough of `line` to see `mark` in it, and where that is. A line may be megabytes long, and
 /// a terminal obeys control characters.
 fn excerpt(line: &str, mark: &str) -> (String, Range<usize>) {
@@ -139,7 +152,14 @@ fn excerpt(line: &str, mark: &str) -> (String, Range<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::excerpt;
+    use super::{Fault, excerpt};
+
+    #[test]
+    fn a_fault_quotes_no_megabytes() {
+        let what = format!("{} is not a time", "é".repeat(100_000));
+        let fault = Fault::error(what, "").what;
+        assert!(fault.chars().count() < 400 && fault.ends_with("is not a time"), "{fault}");
+    }
 
     #[test]
     fn an_excerpt_of_a_long_line_stays_short_and_points_at_the_mark() {
