@@ -2,6 +2,8 @@
 //! 2 the command line or the configuration is at fault.
 
 mod bans;
+mod check;
+mod config;
 mod detach;
 mod output;
 mod regex;
@@ -37,6 +39,8 @@ enum Verb {
     Ban(bans::BanArgs),
     /// End bans
     Unban(bans::UnbanArgs),
+    /// Check the configuration, and show what it comes to
+    Check(check::CheckArgs),
     /// Detach the XDP program and forget every ban; works without a daemon
     Detach(detach::DetachArgs),
 }
@@ -101,6 +105,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::List(args) => bans::list(&args),
         Verb::Ban(args) => bans::ban(&args),
         Verb::Unban(args) => bans::unban(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Detach(args) => detach::run(&args),
     };
     let (message, code) = match result {

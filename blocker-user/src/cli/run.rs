@@ -15,8 +15,9 @@ use tracing_subscriber::{
 
 use super::VerbError;
 use crate::{
+    config::{Ignored, JAIL},
     control::{Context, Server},
-    daemon::{self, AnyFirewall, Pipeline, Setup, Stats},
+    daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
     dovecot::Judge,
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
@@ -25,9 +26,6 @@ use crate::{
 
 use args::Config;
 pub(super) use args::RunArgs;
-
-/// The only jail there is.
-const JAIL: &str = "dovecot";
 
 pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     start_log(args.verbose());
@@ -55,13 +53,11 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
 
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
-    let jail = Jail::new(
-        config.policy.clone(),
-        IgnoreList::new(config.ignoreip.clone(), config.ignoreself),
-    );
+    let policy = config.settings.policy();
+    let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?);
     let pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),
-        judge: Judge::new(config.mode, jiff::tz::TimeZone::system()),
+        judge: Judge::new(config.settings.mode, jiff::tz::TimeZone::system()),
         jail,
         firewall,
         waiter,
@@ -69,12 +65,12 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
         stats: Arc::clone(&stats),
     })?;
     let logs: Vec<String> = config.logs.iter().map(ToString::to_string).collect();
-    let ready = format!("ready: {} mode, reading {}", config.mode, logs.join(", "));
+    let ready = format!("ready: {} mode, reading {}", config.settings.mode, logs.join(", "));
     server
         .serve(Context {
             jail: JAIL,
-            mode: config.mode.to_string(),
-            policy: config.policy,
+            mode: config.settings.mode.to_string(),
+            policy,
             dry_run: config.dry_run,
             logs,
             remote,
@@ -92,13 +88,27 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     Ok(())
 }
 
+/// ignoreip with the addresses that its names have now. They are looked up again and again.
+fn ignore_list(config: &Config, remote: &Remote) -> Result<IgnoreList, VerbError> {
+    let (mut networks, mut names) = (Vec::new(), Vec::new());
+    for ignored in &config.settings.ignoreip {
+        match ignored {
+            Ignored::Net(net) => networks.push(*net),
+            Ignored::Name(name) => names.push(name.clone()),
+        }
+    }
+    let mut list = IgnoreList::new(networks, config.settings.ignoreself);
+    list.set_named(daemon::follow_names(names, remote.clone()).map_err(VerbError::failed)?);
+    Ok(list)
+}
+
 fn firewall_options(config: &Config) -> Options {
     Options {
         pin_dir: config.pin_dir.clone(),
         interfaces: config.interfaces.clone(),
-        mode: config.xdp_mode,
-        ports: config.ports.ranges().to_vec(),
-        ipv6_prefix: config.policy.ipv6_prefix,
+        mode: config.settings.xdp_mode,
+        ports: config.settings.port.ranges().to_vec(),
+        ipv6_prefix: config.settings.ipv6_prefix,
         trace: config.trace,
     }
 }

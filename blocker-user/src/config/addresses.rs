@@ -6,10 +6,45 @@ use ipnet::IpNet;
 
 use super::Invalid;
 
-/// `ignoreip`: addresses and networks, separated by blanks or commas.
-pub fn parse_ignore_list(text: &str) -> Result<Vec<IpNet>, Invalid> {
+/// One entry of `ignoreip`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    Net(IpNet),
+    /// To be looked up. The names of users' hosts change their addresses.
+    Name(String),
+}
+
+impl std::fmt::Display for Ignored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Net(net) => crate::daemon::show(net).fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// `ignoreip`: addresses, networks and host names, separated by blanks or commas.
+pub fn parse_ignore_list(text: &str) -> Result<Vec<Ignored>, Invalid> {
     let items = text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty());
-    items.map(parse_network).collect()
+    let parse = |item: &str| match parse_network(item) {
+        Ok(net) => Ok(Ignored::Net(net)),
+        Err(_) if is_host_name(item) => Ok(Ignored::Name(item.to_ascii_lowercase())),
+        Err(Invalid(what)) => Err(Invalid(format!("{what}, nor a host name (mail.example.org)"))),
+    };
+    items.map(parse).collect()
+}
+
+/// A top level of digits makes it an address, and a wrong one.
+fn is_host_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        (1..=63).contains(&label.len()) && label.chars().all(plain) && !label.starts_with('-')
+    };
+    let top = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && !top.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// What `ban` and `unban` take: one address, which stands for what the jail would ban in its
@@ -46,13 +81,13 @@ fn canonical(network: IpNet) -> IpNet {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_ignore_list, parse_subject};
+    use super::{Ignored, parse_ignore_list, parse_subject};
 
     #[test]
     fn reads_fail2bans_own_default() {
         let list = parse_ignore_list("127.0.0.1/8 ::1, 192.0.2.7\n2001:db8::/32").unwrap();
         let text: Vec<String> = list.iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["127.0.0.0/8", "::1/128", "192.0.2.7/32", "2001:db8::/32"]);
+        assert_eq!(text, ["127.0.0.0/8", "::1", "192.0.2.7", "2001:db8::/32"]);
         assert!(parse_ignore_list("").unwrap().is_empty());
     }
 
@@ -60,14 +95,25 @@ mod tests {
     fn ipv4_in_ipv6_is_ipv4() {
         let list = parse_ignore_list("::ffff:192.0.2.0/120 ::ffff:198.51.100.7 ::/0").unwrap();
         let text: Vec<String> = list.iter().map(ToString::to_string).collect();
-        assert_eq!(text, ["192.0.2.0/24", "198.51.100.7/32", "::/0"]);
+        assert_eq!(text, ["192.0.2.0/24", "198.51.100.7", "::/0"]);
     }
 
     #[test]
     fn names_what_it_cannot_read() {
-        let error = parse_ignore_list("192.0.2.7 mail.example").unwrap_err();
-        assert!(error.to_string().contains("mail.example"), "{error}");
+        for wrong in
+            ["300.1.1.1", "192.0.2.0/33", "a..b", "mail.example/24", "-a.b", "é.de", "1.2.3"]
+        {
+            let error = parse_ignore_list(&format!("192.0.2.7 {wrong}")).unwrap_err();
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
         assert!(parse_subject("192.0.2.0/33").is_err());
+    }
+
+    #[test]
+    fn a_host_name_is_kept_to_be_looked_up() {
+        let names = ["mail.example.org", "localhost", "office_1.example."];
+        let list = parse_ignore_list(&names.join(" ")).unwrap();
+        assert_eq!(list, names.map(|name| Ignored::Name(name.to_owned())));
     }
 
     #[test]

@@ -1,13 +1,38 @@
-//! Values as an admin writes them: times, ports, address lists. In comes text, out comes a
-//! typed value or a sentence that says what was expected.
+//! The configuration, in fail2ban's syntax: files in, typed settings out, and with them where
+//! each comes from and every fault there is. Reading never stops at the first fault, and no
+//! content of a file makes it hang or panic. Starts nothing, and looks no name up.
+//!
+//! `files` finds what to read, `ini` takes lines apart, `merge` puts files together and
+//! resolves references, `options` has the table of what there is, `load` ties them together.
 
 mod addresses;
+mod docs;
+mod fault;
+mod files;
+mod ini;
+mod load;
+mod merge;
+mod options;
+mod pending;
 mod ports;
+mod settings;
+mod text;
 mod units;
+mod unused;
+mod values;
 
-pub use addresses::{parse_ignore_list, parse_subject};
+pub use addresses::{Ignored, parse_ignore_list, parse_subject};
+pub use docs::markdown;
+pub use fault::{Fault, Severity, show};
+pub use files::{DEFAULT_FILE, Sources};
+pub use load::{JAIL, Loaded, Origin, Unused, load};
+pub use options::{Fail2ban, OPTIONS, Opt, find, nearest};
+pub use pending::pending;
 pub use ports::{PortList, parse_ports};
+pub use settings::{Backend, Count, Increment, OnStop, Regexes, SessionCheck, Settings};
+pub use text::{Line, Owner, Place, SourceFile, Text};
 pub use units::{parse_bantime, parse_span};
+pub use values::parse_findtime;
 
 /// Text that is not what the option takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,3 +44,6 @@ impl Invalid {
         Self(what.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

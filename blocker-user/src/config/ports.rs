@@ -9,6 +9,19 @@ use crate::firewall::PortRange;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortList(Vec<PortRange>);
 
+impl std::fmt::Display for PortList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, &PortRange { first, last }) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match first == last {
+                true => write!(f, "{comma}{first}")?,
+                false => write!(f, "{comma}{first}:{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl PortList {
     #[must_use]
     pub fn ranges(&self) -> &[PortRange] {
@@ -42,7 +55,7 @@ const NAMES: [(&str, u16); 12] = [
 
 /// Numbers, `first:last` and names, separated by commas or blanks.
 pub fn parse_ports(text: &str) -> Result<PortList, Invalid> {
-    let items = text.split([',', ' ', '\t']).filter(|item| !item.is_empty());
+    let items = text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty());
     let ranges: Vec<PortRange> = items.map(parse_range).collect::<Result<_, _>>()?;
     if ranges.is_empty() {
         return Err(Invalid::new("no port is named; write for example 143,993,4190"));
@@ -59,6 +72,8 @@ pub fn parse_ports(text: &str) -> Result<PortList, Invalid> {
 
 fn parse_range(item: &str) -> Result<PortRange, Invalid> {
     let (first, last) = match item.split_once(':') {
+        // fail2ban's word for all ports is 0:65535.
+        Some(("0", last)) => (1, parse_port(last)?),
         Some((first, last)) => (parse_port(first)?, parse_port(last)?),
         None => {
             let port = parse_port(item)?;
@@ -95,6 +110,7 @@ mod tests {
     #[test]
     fn reads_numbers_ranges_and_names() {
         assert_eq!(pairs("4190, imap 993:995"), [(4190, 4190), (143, 143), (993, 995)]);
+        assert_eq!(pairs("0:65535"), [(1, 65535)]);
         let all = "25,110,143,465,587,993,995,4190";
         assert_eq!(parse_ports(all).unwrap(), PortList::default());
     }

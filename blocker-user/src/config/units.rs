@@ -11,17 +11,36 @@ const DAY: f64 = 24.0 * HOUR;
 /// fail2ban's year: the mean over a leap cycle.
 const YEAR: f64 = 365.25 * DAY;
 
-/// A length of time; a number without a unit is seconds.
+/// A length of time; a number without a unit is seconds. fail2ban has Python evaluate it, so
+/// that some write `60*60`: sums and products are understood, too.
 pub fn parse_span(text: &str) -> Result<Duration, Invalid> {
-    let invalid = || {
+    let seconds = || {
+        let mut sum = 0.0;
+        for term in text.split('+') {
+            sum += match term.split_once('*') {
+                None => sum_of_units(term)?,
+                Some(_) => term.split('*').try_fold(1.0, |product, factor| {
+                    let numbers = factor.split(|c: char| !c.is_ascii_digit() && c != '.');
+                    let is_one_number = numbers.filter(|digits| !digits.is_empty()).count() == 1;
+                    is_one_number.then_some(product * sum_of_units(factor)?)
+                })?,
+            };
+        }
+        Duration::try_from_secs_f64(sum).ok()
+    };
+    seconds().ok_or_else(|| {
         Invalid::new(format!(
             "{text:?} is not a time; write seconds (600) or numbers with units (10m, 1h, 1d 12h)"
         ))
-    };
+    })
+}
+
+/// `1d 12h` in seconds.
+fn sum_of_units(text: &str) -> Option<f64> {
     let mut rest = text.trim();
     let mut seconds = 0.0;
     if rest.is_empty() {
-        return Err(invalid());
+        return None;
     }
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -29,11 +48,10 @@ pub fn parse_span(text: &str) -> Result<Duration, Invalid> {
         let after = after.trim_start();
         let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
-        let number: f64 = number.parse().map_err(|_| invalid())?;
-        seconds += number * unit_seconds(unit).ok_or_else(invalid)?;
+        seconds += number.parse::<f64>().ok()? * unit_seconds(unit)?;
         rest = after.trim_start();
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+    Some(seconds)
 }
 
 /// Like [`parse_span`], and `-1` for ever. A ban of no length would be none.
@@ -84,6 +102,9 @@ mod tests {
             ("2 weeks", 1_209_600),
             ("1mo", 2_629_800),
             ("1y", 31_557_600),
+            ("60*60", 3600),
+            ("24 * 1h", 86_400),
+            ("1h+5", 3605),
         ];
         for (text, expected) in answers {
             assert_eq!(secs(text), expected, "{text}");
@@ -92,7 +113,10 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_time() {
-        for text in ["", " ", "m", "1x", "-5", "10 m 5", "ten", "1e400d", "1..5h", "∞"] {
+        for text in [
+            "", " ", "m", "1x", "-5", "10 m 5", "ten", "1e400d", "1..5h", "∞", "2*", "+", "1h -5",
+            "1h 5*2 3",
+        ] {
             if text == "10 m 5" {
                 assert_eq!(secs(text), 605);
             } else {

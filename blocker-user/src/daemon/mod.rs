@@ -4,14 +4,18 @@
 //! socket; it reads what is enforced by itself, and what it wants changed it puts into a
 //! channel that the first empties between chunks of lines.
 
+mod names;
 mod own;
 mod pipeline;
 mod stats;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-    mpsc,
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
 };
 
 use ipnet::IpNet;
@@ -23,15 +27,29 @@ use crate::{
     time::LogTime,
 };
 
+pub(crate) use names::follow as follow_names;
 pub(crate) use pipeline::show;
 pub use pipeline::{Pipeline, Setup};
 pub use stats::Stats;
 
 /// What another thread asks of the pipeline.
 pub enum Command {
-    Ban { subject: IpNet, bantime: Option<Bantime>, reply: Reply<Option<LogTime>> },
-    Unban { subject: IpNet, reply: Reply<bool> },
-    UnbanAll { reply: Reply<usize> },
+    Ban {
+        subject: IpNet,
+        bantime: Option<Bantime>,
+        reply: Reply<Option<LogTime>>,
+    },
+    Unban {
+        subject: IpNet,
+        reply: Reply<bool>,
+    },
+    UnbanAll {
+        reply: Reply<usize>,
+    },
+    /// The names of ignoreip have these addresses now.
+    IgnoreNamed {
+        addresses: Vec<IpAddr>,
+    },
 }
 
 /// Where the answer goes. The one who asked may have gone by then.

@@ -50,7 +50,8 @@ impl Pipeline {
         let Setup { sources, judge, jail, firewall, waiter, inbox, stats } = setup;
         let mut core = Core { judge, jail, firewall, own: OwnAddresses::default(), stats };
         core.adopt()?;
-        core.refresh_ignored(true)?;
+        core.own_addresses_changed();
+        core.firewall.allow(&core.jail.ignore_list().networks())?;
         Ok(Self { sources, waiter, inbox, core })
     }
 
@@ -185,6 +186,10 @@ impl Core {
                 Command::UnbanAll { reply } => {
                     let _gone = reply.send(self.unban_all());
                 }
+                Command::IgnoreNamed { addresses } => {
+                    self.jail.set_named_addresses(addresses);
+                    self.allow_ignored();
+                }
             }
         }
     }
@@ -229,21 +234,25 @@ impl Core {
                 Err(error) => tracing::error!("an ended ban cannot be removed: {error}"),
             }
         }
-        if let Err(error) = self.refresh_ignored(false) {
-            tracing::error!("the allow list of the kernel cannot be brought up to date: {error}");
+        if self.own_addresses_changed() {
+            self.allow_ignored();
         }
         self.stats.currently_failed.store(self.jail.currently_failed(), Ordering::Relaxed);
     }
 
-    fn refresh_ignored(&mut self, first: bool) -> Result<(), FirewallError> {
+    fn own_addresses_changed(&mut self) -> bool {
         let changed = self.own.changed();
-        if !first && changed.is_none() {
-            return Ok(());
-        }
+        let any = changed.is_some();
         if let Some(own) = changed {
             self.jail.set_own_addresses(own);
         }
-        self.firewall.allow(&self.jail.ignore_list().networks())
+        any
+    }
+
+    fn allow_ignored(&mut self) {
+        if let Err(error) = self.firewall.allow(&self.jail.ignore_list().networks()) {
+            tracing::error!("the allow list of the kernel cannot be brought up to date: {error}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IgnoreList {
     networks: Vec<IpNet>,
+    named: Vec<IpAddr>,
     own: Vec<IpAddr>,
     ignoreself: bool,
 }
@@ -16,7 +17,12 @@ impl IgnoreList {
     /// With `ignoreself`, loopback and whatever [`IgnoreList::set_own`] is given count too.
     #[must_use]
     pub fn new(networks: Vec<IpNet>, ignoreself: bool) -> Self {
-        Self { networks, own: Vec::new(), ignoreself }
+        Self { networks, named: Vec::new(), own: Vec::new(), ignoreself }
+    }
+
+    /// The addresses that the names of `ignoreip` have by now.
+    pub fn set_named(&mut self, named: Vec<IpAddr>) {
+        self.named = named;
     }
 
     pub(super) fn set_own(&mut self, own: Vec<IpAddr>) {
@@ -26,13 +32,14 @@ impl IgnoreList {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let own = self.ignoreself && (ip.is_loopback() || self.own.contains(&ip));
-        own || self.networks.iter().any(|net| net.contains(&ip))
+        own || self.named.contains(&ip) || self.networks.iter().any(|net| net.contains(&ip))
     }
 
     /// Everything that is ignored, as networks.
     #[must_use]
     pub fn networks(&self) -> Vec<IpNet> {
         let mut all = self.networks.clone();
+        all.extend(self.named.iter().map(|&ip| IpNet::from(ip)));
         if self.ignoreself {
             all.push(IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8)));
             all.push(IpNet::V6(Ipv6Net::from(std::net::Ipv6Addr::LOCALHOST)));
@@ -64,5 +71,11 @@ mod tests {
         }
         assert!(!list.contains("192.0.2.2".parse().unwrap()));
         assert_eq!(list.networks().len(), 4);
+
+        list.set_named(vec!["203.0.113.7".parse().unwrap()]);
+        assert!(list.contains("203.0.113.7".parse().unwrap()));
+        assert_eq!(list.networks().len(), 5);
+        list.set_named(Vec::new());
+        assert!(!list.contains("203.0.113.7".parse().unwrap()), "the name has another address now");
     }
 }

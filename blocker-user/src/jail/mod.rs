@@ -154,6 +154,11 @@ impl Jail {
         self.ignore.set_own(own);
     }
 
+    /// Replaces the addresses of the names in `ignoreip`.
+    pub fn set_named_addresses(&mut self, named: Vec<IpAddr>) {
+        self.ignore.set_named(named);
+    }
+
     /// What the kernel must never drop either.
     #[must_use]
     pub fn ignore_list(&self) -> &IgnoreList {

@@ -38,7 +38,7 @@ fn flags(world: &World) -> Result<()> {
         (&["--bantime", "0"], &["--bantime", "-1"]),
         (&["--maxretry", "0"], &["--maxretry"]),
         (&["--mode", "extra"], &["--mode", "aggressive"]),
-        (&["--ignoreip", "10.0.0.0/8 mail.example"], &["--ignoreip", "mail.example"]),
+        (&["--ignoreip", "10.0.0.0/8 300.1.1.1"], &["--ignoreip", "300.1.1.1"]),
         (&["--port", "http"], &["--port", "http"]),
         (&["--ipv6-prefix", "129"], &["--ipv6-prefix", "129"]),
         (&["--nonsense"], &["--nonsense"]),

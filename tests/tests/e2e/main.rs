@@ -2,6 +2,7 @@
 
 mod bans;
 mod bounds;
+mod configuration;
 mod control;
 mod failregex;
 mod input;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let trials = [
         bans::trials(),
         bounds::trials(),
+        configuration::trials(),
         control::trials(),
         failregex::trials(),
         input::trials(),

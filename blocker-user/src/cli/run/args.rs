@@ -1,19 +1,104 @@
-//! The flags of `run`, and what they come to.
+//! The flags of `run`, and what they come to together with the configuration.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
-use ipnet::IpNet;
 
 use super::interfaces;
 use crate::{
-    cli::{PinDirArg, SocketArg, VerbError},
-    config::{PortList, parse_bantime, parse_ignore_list, parse_ports, parse_span},
+    cli::{
+        PinDirArg, SocketArg, VerbError,
+        config::{ConfigArgs, refuse_errors},
+    },
+    config::{
+        Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
+        parse_ignore_list, parse_ports, parse_span, pending,
+    },
     dovecot::Mode,
     firewall::XdpMode,
-    jail::{Bantime, Policy},
+    jail::Bantime,
     source::Spec,
 };
+
+/// Flags that stand for options of the configuration, and override it. Defaults: `Settings`.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyFlags {
+    /// Log to read, `-` for standard input; may be given several times
+    /// [default: /var/log/mail.log]
+    #[arg(long = "log", value_name = "PATH|-")]
+    logs: Vec<String>,
+
+    /// Which lines count: failed logins (normal), or silent probes as well (aggressive)
+    /// [default: normal]
+    #[arg(long, value_name = "MODE")]
+    mode: Option<Mode>,
+
+    /// Failures that make a ban [default: 5]
+    #[arg(long, value_name = "N")]
+    maxretry: Option<NonZeroU32>,
+
+    /// The time within which they must happen, as 600, 10m or 1d 12h [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = parse_findtime)]
+    findtime: Option<Duration>,
+
+    /// How long a ban lasts; -1 for ever [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = parse_bantime, allow_hyphen_values = true)]
+    bantime: Option<Bantime>,
+
+    /// Addresses, networks and host names that are never banned, separated by blanks or commas
+    #[arg(long, value_name = "LIST", value_parser = parse_ignore)]
+    ignoreip: Option<IgnoreFlag>,
+
+    /// Never ban this host's own addresses and loopback [default: true]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    ignoreself: Option<bool>,
+
+    /// How long after a login silent probes from its address are forgiven; 0 for never
+    /// [default: 1d]
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    ignore_authenticated: Option<Duration>,
+
+    /// Length of the IPv6 prefix that counts, and is banned, as one client [default: 64]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(1..=128))]
+    ipv6_prefix: Option<u8>,
+
+    /// TCP ports to guard: numbers, ranges (993:995), names (imap), separated by commas
+    /// [default: 25,110,143,465,587,993,995,4190]
+    #[arg(long, visible_alias = "ports", value_name = "LIST", value_parser = parse_ports)]
+    port: Option<PortList>,
+}
+
+impl PolicyFlags {
+    /// Puts what was given in place of what the configuration says.
+    fn apply(self, loaded: &mut Loaded) {
+        let logs = (!self.logs.is_empty()).then_some(self.logs);
+        let ignoreip = self.ignoreip.map(|IgnoreFlag(list)| list);
+        override_with(loaded, "logpath", logs, |to| &mut to.logpath);
+        override_with(loaded, "mode", self.mode, |to| &mut to.mode);
+        override_with(loaded, "maxretry", self.maxretry, |to| &mut to.maxretry);
+        override_with(loaded, "findtime", self.findtime, |to| &mut to.findtime);
+        override_with(loaded, "bantime", self.bantime, |to| &mut to.bantime);
+        override_with(loaded, "ignoreip", ignoreip, |to| &mut to.ignoreip);
+        override_with(loaded, "ignoreself", self.ignoreself, |to| &mut to.ignoreself);
+        override_with(loaded, "ignore_authenticated", self.ignore_authenticated, |to| {
+            &mut to.ignore_authenticated
+        });
+        override_with(loaded, "ipv6_prefix", self.ipv6_prefix, |to| &mut to.ipv6_prefix);
+        override_with(loaded, "port", self.port, |to| &mut to.port);
+    }
+}
+
+fn override_with<T>(
+    loaded: &mut Loaded,
+    option: &'static str,
+    given: Option<T>,
+    field: fn(&mut Settings) -> &mut T,
+) {
+    if let Some(value) = given {
+        *field(&mut loaded.settings) = value;
+        loaded.flag(option);
+    }
+}
 
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
@@ -21,66 +106,15 @@ pub(crate) struct RunArgs {
     #[arg(short, long = "interface", value_name = "IFACE")]
     interfaces: Vec<String>,
 
-    /// Log to read, `-` for standard input; may be given several times
-    #[arg(long = "log", value_name = "PATH|-", default_value = "/var/log/mail.log")]
-    logs: Vec<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
 
-    /// Which lines count: failed logins (normal), or silent probes as well (aggressive)
-    #[arg(long, value_name = "MODE", default_value_t = Mode::Normal)]
-    mode: Mode,
+    #[command(flatten)]
+    policy: PolicyFlags,
 
-    /// Failures that make a ban
-    #[arg(long, value_name = "N", default_value_t = Policy::default().maxretry)]
-    maxretry: NonZeroU32,
-
-    /// The time within which they must happen, as 600, 10m or 1d 12h
-    #[arg(long, value_name = "TIME", value_parser = parse_span, default_value = "10m")]
-    findtime: Duration,
-
-    /// How long a ban lasts; -1 for ever
-    #[arg(
-        long,
-        value_name = "TIME",
-        value_parser = parse_bantime,
-        default_value = "10m",
-        allow_hyphen_values = true
-    )]
-    bantime: Bantime,
-
-    /// Addresses and networks that are never banned, separated by blanks or commas
-    #[arg(long, value_name = "LIST", default_value = "", value_parser = parse_ignore)]
-    ignoreip: Ignored,
-
-    /// Never ban this host's own addresses and loopback
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    ignoreself: bool,
-
-    /// How long after a login silent probes from its address are forgiven; 0 for never
-    #[arg(long, value_name = "TIME", value_parser = parse_span, default_value = "1d")]
-    ignore_authenticated: Duration,
-
-    /// Length of the IPv6 prefix that counts, and is banned, as one client
-    #[arg(
-        long,
-        value_name = "BITS",
-        default_value_t = 64,
-        value_parser = clap::value_parser!(u8).range(1..=128)
-    )]
-    ipv6_prefix: u8,
-
-    /// TCP ports to guard: numbers, ranges (993:995), names (imap), separated by commas
-    #[arg(
-        long,
-        visible_alias = "ports",
-        value_name = "LIST",
-        value_parser = parse_ports,
-        default_value = "25,110,143,465,587,993,995,4190"
-    )]
-    port: PortList,
-
-    /// Where the XDP program runs
-    #[arg(long, value_enum, default_value_t)]
-    xdp_mode: XdpMode,
+    /// Where the XDP program runs [default: auto]
+    #[arg(long, value_enum)]
+    xdp_mode: Option<XdpMode>,
 
     /// Decide and list bans, but attach and drop nothing
     #[arg(long)]
@@ -107,22 +141,17 @@ pub(crate) struct RunArgs {
 
 /// A list in one argument; clap would take a bare `Vec` for an argument that repeats.
 #[derive(Clone, Debug)]
-struct Ignored(Vec<IpNet>);
+struct IgnoreFlag(Vec<Ignored>);
 
-fn parse_ignore(text: &str) -> Result<Ignored, crate::config::Invalid> {
-    parse_ignore_list(text).map(Ignored)
+fn parse_ignore(text: &str) -> Result<IgnoreFlag, Invalid> {
+    parse_ignore_list(text).map(IgnoreFlag)
 }
 
-/// The flags with everything that follows from them.
+/// Flags and configuration with everything that follows from them.
 pub(super) struct Config {
+    pub(super) settings: Settings,
     pub(super) interfaces: Vec<String>,
     pub(super) logs: Vec<Spec>,
-    pub(super) mode: Mode,
-    pub(super) policy: Policy,
-    pub(super) ignoreip: Vec<IpNet>,
-    pub(super) ignoreself: bool,
-    pub(super) ports: PortList,
-    pub(super) xdp_mode: XdpMode,
     pub(super) dry_run: bool,
     pub(super) trace: bool,
     pub(super) pin_dir: PathBuf,
@@ -135,7 +164,28 @@ impl RunArgs {
     }
 
     pub(super) fn into_config(self) -> Result<Config, VerbError> {
-        let interfaces = match (self.dry_run, self.interfaces) {
+        let mut loaded = self.config.load();
+        self.policy.apply(&mut loaded);
+        let interfaces = (!self.interfaces.is_empty()).then_some(self.interfaces);
+        override_with(&mut loaded, "interface", interfaces, |to| &mut to.interface);
+        override_with(&mut loaded, "xdp_mode", self.xdp_mode, |to| &mut to.xdp_mode);
+        let pending = pending(&loaded);
+        loaded.faults.extend(pending);
+        refuse_errors(&loaded)?;
+        for warning in loaded.warnings() {
+            tracing::warn!("{}", warning.one_line());
+        }
+        if let Some(line) = loaded.unused_line() {
+            tracing::info!("{line}");
+        }
+
+        let settings = loaded.settings;
+        if !settings.enabled {
+            return Err(VerbError::Usage(
+                "enabled = false in the configuration: the jail is not to run".to_owned(),
+            ));
+        }
+        let interfaces = match (self.dry_run, settings.interface.clone()) {
             (true, given) => given,
             (false, given) if given.is_empty() => interfaces::of_default_routes()?,
             (false, mut given) => {
@@ -144,25 +194,10 @@ impl RunArgs {
                 given
             }
         };
-        if self.findtime.is_zero() {
-            return Err(VerbError::Usage("--findtime 0 would never count two failures".to_owned()));
-        }
         Ok(Config {
             interfaces,
-            logs: self.logs.iter().map(|log| log_spec(log)).collect::<Result<_, _>>()?,
-            mode: self.mode,
-            policy: Policy {
-                maxretry: self.maxretry,
-                findtime: self.findtime,
-                bantime: self.bantime,
-                ipv6_prefix: self.ipv6_prefix,
-                ignore_authenticated: self.ignore_authenticated,
-                ..Policy::default()
-            },
-            ignoreip: self.ignoreip.0,
-            ignoreself: self.ignoreself,
-            ports: self.port,
-            xdp_mode: self.xdp_mode,
+            logs: settings.logpath.iter().map(|log| log_spec(log)).collect::<Result<_, _>>()?,
+            settings,
             dry_run: self.dry_run,
             trace: self.trace,
             pin_dir: self.pin_dir.pin_dir,
@@ -183,5 +218,27 @@ fn log_spec(log: &str) -> Result<Spec, VerbError> {
             Err(VerbError::Usage(format!("--log {path} is a directory, not a log")))
         }
         path => Ok(Spec::File(PathBuf::from(path))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command};
+
+    use super::PolicyFlags;
+    use crate::config::{Settings, find};
+
+    #[test]
+    fn the_help_has_the_defaults_of_the_settings() {
+        let command = PolicyFlags::augment_args(Command::new("run"));
+        let defaults = Settings::default();
+        for flag in command.get_arguments() {
+            let option = if flag.get_id() == "logs" { "logpath" } else { flag.get_id().as_str() };
+            let default = find(option).unwrap().shown(&defaults);
+            let help = flag.get_help().unwrap().to_string();
+            if !default.is_empty() {
+                assert!(help.contains(&format!("[default: {default}]")), "{option}: {help}");
+            }
+        }
     }
 }

@@ -1,0 +1,166 @@
+//! What a configuration comes to: every option as a typed value.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
+
+use super::{
+    Ignored, PortList,
+    text::{Line, Text},
+};
+use crate::{
+    dovecot::Mode,
+    firewall::XdpMode,
+    jail::{Bantime, Policy},
+};
+
+/// Every option, under its own name where Rust lets it have that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub enabled: bool,
+    pub mode: Mode,
+    pub port: PortList,
+    /// Paths, `-` or `journal`.
+    pub logpath: Vec<String>,
+    pub backend: Backend,
+    pub maxretry: NonZeroU32,
+    /// `maxretry.probe`; like maxretry if there is none.
+    pub maxretry_probe: Option<NonZeroU32>,
+    pub findtime: Duration,
+    pub bantime: Bantime,
+    /// `bantime.increment` and what shapes it.
+    pub increment: Increment,
+    pub ignoreip: Vec<Ignored>,
+    pub ignoreself: bool,
+    pub ipv6_prefix: u8,
+    pub ignore_authenticated: Duration,
+    pub count: Count,
+    pub session_check: SessionCheck,
+    pub max_tracked: NonZeroUsize,
+    pub failregex: Regexes,
+    pub ignoreregex: Regexes,
+    pub on_stop: OnStop,
+    pub xdp_mode: XdpMode,
+    /// Those of the default routes if empty.
+    pub interface: Vec<String>,
+}
+
+/// How lines come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// From the files of logpath, as soon as they change.
+    Files,
+    /// From the journal.
+    Systemd,
+}
+
+/// How a ban grows with the bans before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Increment {
+    pub enabled: bool,
+    pub factor: f64,
+    /// Times bantime for the first ban, the second, …, and the last one for all that follow.
+    /// Doubling if empty.
+    pub multipliers: Vec<u32>,
+    pub maxtime: Option<Duration>,
+    /// Up to so much is added at random.
+    pub rndtime: Duration,
+    pub overalljails: bool,
+}
+
+/// What one failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// A guess, however many lines it wrote.
+    Attempts,
+    /// A line.
+    Lines,
+}
+
+/// What a session id that tells of another address does to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionCheck {
+    Normal,
+    Strict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// Bans stay in force.
+    Keep,
+    Detach,
+}
+
+/// Regular expressions, in fail2ban's notation and with the places they were written in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Regexes {
+    /// One each.
+    pub lines: Vec<Line>,
+    /// Whether they come in addition to the built-in rules. fail2ban's failregex replaces them,
+    /// unless it holds `%(known/failregex)s`.
+    pub with_builtin: bool,
+}
+
+impl Regexes {
+    pub(super) fn none() -> Self {
+        Self { lines: Vec::new(), with_builtin: true }
+    }
+
+    pub(super) fn of(text: &Text) -> Self {
+        Self { lines: text.lines().cloned().collect(), with_builtin: text.is_empty() }
+    }
+}
+
+impl Default for Settings {
+    /// fail2ban's packaged values, and ours for what it does not have.
+    fn default() -> Self {
+        let policy = Policy::default();
+        Self {
+            enabled: true,
+            mode: Mode::Normal,
+            port: PortList::default(),
+            logpath: vec!["/var/log/mail.log".to_owned()],
+            backend: Backend::Files,
+            maxretry: policy.maxretry,
+            maxretry_probe: None,
+            findtime: policy.findtime,
+            bantime: policy.bantime,
+            increment: Increment {
+                enabled: false,
+                factor: 1.0,
+                multipliers: Vec::new(),
+                maxtime: None,
+                rndtime: Duration::ZERO,
+                overalljails: false,
+            },
+            ignoreip: Vec::new(),
+            ignoreself: true,
+            ipv6_prefix: policy.ipv6_prefix,
+            ignore_authenticated: policy.ignore_authenticated,
+            count: Count::Attempts,
+            session_check: SessionCheck::Normal,
+            max_tracked: NonZeroUsize::new(policy.max_tracked).unwrap_or(NonZeroUsize::MIN),
+            failregex: Regexes::none(),
+            ignoreregex: Regexes::none(),
+            on_stop: OnStop::Keep,
+            xdp_mode: XdpMode::default(),
+            interface: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The part of it that the jail needs.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            maxretry: self.maxretry,
+            findtime: self.findtime,
+            bantime: self.bantime,
+            ipv6_prefix: self.ipv6_prefix,
+            ignore_authenticated: self.ignore_authenticated,
+            max_tracked: self.max_tracked.get(),
+        }
+    }
+}

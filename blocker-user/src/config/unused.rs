@@ -1,0 +1,28 @@
+//! Options of fail2ban's that have no use here. They are no mistake: they are said once.
+
+/// The reason not to use `name`; `None` if fail2ban has no such option either.
+pub(super) fn reason(name: &str) -> Option<&'static str> {
+    UNUSED.iter().find(|(names, _)| names.contains(&name)).map(|&(_, why)| why)
+}
+
+/// Parts that fail2ban's files put an action together from.
+pub(super) fn is_part_of_action(name: &str) -> bool {
+    name.starts_with("action_") || name.starts_with("banaction_")
+}
+
+const ACTION: &str = "packets of the banned are dropped by the XDP program, on all ports of port";
+
+/// Names, and why.
+pub(super) const UNUSED: &[(&[&str], &str)] = &[
+    (&["action", "banaction", "chain", "protocol", "blocktype"], ACTION),
+    (
+        &["destemail", "sender", "sendername", "mta", "fail2ban_agent"],
+        "no mail is sent and nothing is reported to others",
+    ),
+    (&["ignorecommand", "ignorecache"], "no command is run; list addresses in ignoreip"),
+    (&["usedns"], "no name in a log is ever looked up"),
+    (&["maxmatches", "maxlines"], "lines of a ban are not kept, and each is judged by itself"),
+    (&["logencoding", "logtimezone", "datepattern"], "every known form of date is recognised"),
+    (&["prefregex", "journalmatch", "skip_if_nologs"], "the rules and the logs do without it"),
+    (&["dbfile", "dbpurgeage", "loglevel", "logtarget"], "doveblock keeps its own state and log"),
+];

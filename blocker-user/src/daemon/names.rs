@@ -1,0 +1,133 @@
+//! Host names in ignoreip, looked up beside the pipeline: the addresses they have at the start,
+//! and whatever they have later. A resolver that does not answer holds nothing up for long,
+//! and a name that is not found any more keeps the address it had.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, ToSocketAddrs as _},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use super::{Command, Remote};
+
+/// The start waits no longer than this for the first answers.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often names are looked up again.
+const INTERVAL: Duration = Duration::from_secs(300);
+
+/// The addresses of `names` by now. Whatever changes later goes to the pipeline.
+pub(crate) fn follow(names: Vec<String>, remote: Remote) -> io::Result<Vec<IpAddr>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (first, answer) = mpsc::sync_channel(1);
+    thread::Builder::new().name("names".to_owned()).spawn(move || {
+        let mut book = Book::default();
+        book.look_up(&names, resolve);
+        if first.send(book.addresses()).is_err() {
+            // Nobody waits for it any more.
+            remote.send(Command::IgnoreNamed { addresses: book.addresses() });
+        }
+        loop {
+            thread::sleep(INTERVAL);
+            let is_wanted = !book.look_up(&names, resolve)
+                || remote.send(Command::IgnoreNamed { addresses: book.addresses() });
+            if !is_wanted {
+                return;
+            }
+        }
+    })?;
+    Ok(answer.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        tracing::warn!(
+            "the names in ignoreip are still being looked up; until then they count for nobody"
+        );
+        Vec::new()
+    }))
+}
+
+fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    // Any port: it is only there for the form's sake.
+    Ok((name, 0).to_socket_addrs()?.map(|socket| socket.ip().to_canonical()).collect())
+}
+
+/// What is known about every name.
+#[derive(Default)]
+struct Book {
+    known: BTreeMap<String, Vec<IpAddr>>,
+    /// Names that were not found the last time.
+    missing: Vec<String>,
+}
+
+impl Book {
+    /// Asks for every name, and says whether any address is different now.
+    fn look_up(&mut self, names: &[String], ask: impl Fn(&str) -> io::Result<Vec<IpAddr>>) -> bool {
+        let before = self.addresses();
+        for name in names {
+            match ask(name) {
+                Ok(mut found) if !found.is_empty() => {
+                    found.sort();
+                    found.dedup();
+                    self.missing.retain(|missing| missing != name);
+                    self.known.insert(name.clone(), found);
+                }
+                answer => {
+                    if !self.missing.contains(name) {
+                        let error = answer.err().map(|error| format!(" ({error})"));
+                        let kept = if self.known.contains_key(name) {
+                            "it keeps the address it had"
+                        } else {
+                            "it counts for nobody"
+                        };
+                        let error = error.unwrap_or_default();
+                        tracing::warn!(
+                            "{name} in ignoreip is not found{error}; until it is, {kept}"
+                        );
+                        self.missing.push(name.clone());
+                    }
+                }
+            }
+        }
+        self.addresses() != before
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        let mut all: Vec<IpAddr> = self.known.values().flatten().copied().collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_found_any_more_keeps_its_address() {
+        let (home, office) = ("home.example".to_owned(), "office.example".to_owned());
+        let names = [home, office];
+        let ip = |last| IpAddr::from([192, 0, 2, last]);
+        let mut book = Book::default();
+        let changed = book.look_up(&names, |name| match name {
+            "home.example" => Ok(vec![ip(7), ip(7)]),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        });
+        assert!(changed);
+        assert_eq!((book.addresses(), book.missing.len()), (vec![ip(7)], 1));
+        assert!(!book.look_up(&names, |_| Ok(Vec::new())));
+        assert_eq!((book.addresses(), book.missing.len()), (vec![ip(7)], 2));
+        assert!(book.look_up(&names, |_| Ok(vec![ip(8)])));
+        assert_eq!((book.addresses(), book.missing.len()), (vec![ip(8)], 0));
+    }
+
+    #[test]
+    fn localhost_is_found_at_the_start() {
+        let waiter = crate::source::Waiter::new().unwrap();
+        let (remote, _inbox) = super::super::remote(&waiter);
+        let found = follow(vec!["localhost".to_owned()], remote).unwrap();
+        assert!(found.iter().any(IpAddr::is_loopback), "{found:?}");
+    }
+}
