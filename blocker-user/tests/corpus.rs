@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use blocker_user::{
-    dovecot::{Event, Judge, Mode},
+    dovecot::{Event, Judge, Mode, SessionCheck, Settings},
     time::LogTime,
 };
 use jiff::tz::TimeZone;
@@ -14,8 +14,10 @@ use jiff::tz::TimeZone;
 /// A day after the corpus was recorded.
 const NOW: LogTime = LogTime::from_secs(1_795_651_200);
 
-static CORPORA: [(&str, &[u8]); 1] =
-    [("dovecot-2.3.19", include_bytes!("corpus/dovecot-2.3.19.tsv"))];
+static CORPORA: [(&str, &[u8]); 2] = [
+    ("dovecot-2.3.19", include_bytes!("corpus/dovecot-2.3.19.tsv")),
+    ("dovecot-2.4.1", include_bytes!("corpus/dovecot-2.4.1.tsv")),
+];
 
 /// What a line is to be judged as.
 #[derive(Debug, PartialEq)]
@@ -26,7 +28,9 @@ enum Verdict {
 }
 
 fn judge(mode: Mode, line: &[u8]) -> Verdict {
-    match Judge::new(mode, TimeZone::UTC).judge(line, NOW).event {
+    let session_check = SessionCheck::Tolerant;
+    let settings = Settings { mode, zone: TimeZone::UTC, session_check };
+    match Judge::new(settings).judge(line, NOW).event {
         Some(Event::Failure(failure)) => Verdict::Failure(failure.ip),
         Some(Event::Login { ip, .. }) => Verdict::Login(ip),
         None => Verdict::Nothing,

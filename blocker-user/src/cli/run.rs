@@ -17,7 +17,7 @@ use super::VerbError;
 use crate::{
     control::{Context, Server},
     daemon::{self, AnyFirewall, Pipeline, Setup, Stats},
-    dovecot::Judge,
+    dovecot::{Judge, SessionCheck, Settings},
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     source::{Source, Waiter},
@@ -52,7 +52,11 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     );
     let pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),
-        judge: Judge::new(config.mode, jiff::tz::TimeZone::system()),
+        judge: Judge::new(Settings {
+            mode: config.mode,
+            zone: jiff::tz::TimeZone::system(),
+            session_check: SessionCheck::default(),
+        }),
         jail,
         firewall,
         waiter,

@@ -7,6 +7,7 @@
 mod auth;
 mod clock;
 mod event;
+mod json;
 mod login;
 mod prefix;
 mod rules;
@@ -18,44 +19,74 @@ use jiff::tz::TimeZone;
 
 use crate::time::LogTime;
 use clock::LineClock;
-use prefix::Service;
+use prefix::{Prefix, Service};
 
 pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
-pub use rules::{Mode, RULES, Rule, UnknownMode};
+pub use rules::{Mode, Place, RULES, Rule, UnknownMode};
+
+/// What a mismatch between a line's address and the address inside its session id means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionCheck {
+    /// Nothing: anonymised logs change the one and keep the other, and behind a proxy in
+    /// `login_trusted_networks` the id is made before the client's address is known.
+    #[default]
+    Tolerant,
+    /// That the line is not believed.
+    Strict,
+}
+
+/// How lines are to be judged.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub mode: Mode,
+    /// The zone in which timestamps without an offset were written.
+    pub zone: TimeZone,
+    pub session_check: SessionCheck,
+}
 
 /// Judges lines by the rules of one mode. Remembers nothing about addresses; the only state
 /// is a cache of the time zone's offset.
 pub struct Judge {
     mode: Mode,
+    session_check: SessionCheck,
     clock: LineClock,
 }
 
 impl Judge {
-    /// `zone` is the one in which timestamps without an offset were written.
     #[must_use]
-    pub fn new(mode: Mode, zone: TimeZone) -> Self {
-        Self { mode, clock: LineClock::new(zone) }
+    pub fn new(settings: Settings) -> Self {
+        let Settings { mode, zone, session_check } = settings;
+        Self { mode, session_check, clock: LineClock::new(zone) }
     }
 
     /// What `line` (without its newline) says. `now` settles the year of dates without one.
     pub fn judge(&mut self, line: &[u8], now: LogTime) -> Judgement {
+        const NOTHING: Judgement = Judgement { time: None, event: None };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(prefix) = prefix::split(line) else {
-            return Judgement { time: None, event: None };
-        };
+        if line.first() == Some(&b'{') {
+            let Some(record) = json::record(line) else { return NOTHING };
+            let time = record.micros.map(LogTime::from_micros);
+            let prefix = prefix::of_program(&record.identifier, &record.message, None);
+            return Judgement { time, event: prefix.and_then(|prefix| self.event(&prefix)) };
+        }
+        let Some(prefix) = prefix::split(line) else { return NOTHING };
+        let time = prefix.stamp.as_ref().and_then(|stamp| self.clock.resolve(stamp, now));
+        Judgement { time, event: self.event(&prefix) }
+    }
+
+    fn event(&self, prefix: &Prefix<'_>) -> Option<Event> {
         let event = match prefix.service {
-            Service::Login => login::judge(prefix.message),
-            Service::Auth => auth::judge(prefix.message),
+            Service::Login => login::judge(prefix.message, self.session_check),
+            Service::Auth => auth::judge(prefix.message, self.session_check),
             Service::Pam => auth::judge_pam(prefix.message),
             Service::Other => None,
         };
-        let counts = |event: &Event| match event {
-            Event::Failure(failure) => failure.rule.mode <= self.mode,
-            Event::Login { .. } => true,
-        };
-        Judgement {
-            time: prefix.stamp.and_then(|stamp| self.clock.resolve(&stamp, now)),
-            event: event.filter(counts),
+        match event? {
+            Event::Failure(failure) if failure.rule.mode > self.mode => None,
+            Event::Failure(failure) => {
+                Some(Event::Failure(Failure { repeated: prefix.repeated, ..failure }))
+            }
+            login @ Event::Login { .. } => Some(login),
         }
     }
 }

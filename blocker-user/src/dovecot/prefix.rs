@@ -2,6 +2,8 @@
 //!
 //! All of it is written by the log daemon and Dovecot's master; clients have no say here.
 
+use std::num::NonZeroU32;
+
 use super::{
     scan::{number, split_at, split_at_byte},
     timestamp::{self, Stamp},
@@ -27,6 +29,8 @@ pub(super) struct Prefix<'l> {
     /// For [`Service::Auth`] with the service name, which can hold an address; for the
     /// others without.
     pub(super) message: &'l [u8],
+    /// How many such lines the log daemon folded into this one.
+    pub(super) repeated: NonZeroU32,
 }
 
 const LOGIN_SERVICES: [&[u8]; 4] =
@@ -45,16 +49,27 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
     };
     // Dovecot's own format: the service follows at once.
     if let Some((service, message)) = service(rest) {
-        return Some(Prefix { stamp, service, message });
+        return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
     }
     let (program, rest) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
+    of_program(program, rest, stamp)
+}
+
+/// What `program` told the log daemon; `None` where it is not Dovecot.
+pub(super) fn of_program<'l>(
+    program: &[u8],
+    text: &'l [u8],
+    stamp: Option<Stamp>,
+) -> Option<Prefix<'l>> {
+    let (repeated, text) = repetition(text);
     let (service, message) = match program {
-        b"dovecot" => service(without_repetition(rest)).unwrap_or((Service::Other, rest)),
         // PAM modules log under the name of the process that called them.
-        b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, rest),
+        b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, text),
+        // `instance_name` is what stands here, and begins like that where there are several.
+        _ if program.starts_with(b"dovecot") => service(text).unwrap_or((Service::Other, text)),
         _ => return None,
     };
-    Some(Prefix { stamp, service, message })
+    Some(Prefix { stamp, service, message, repeated })
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.
@@ -67,13 +82,14 @@ fn priority(line: &[u8]) -> (&[u8], bool) {
     parsed().unwrap_or((line, false))
 }
 
-/// The message inside rsyslog's `message repeated 5 times: [ … ]`.
-fn without_repetition(rest: &[u8]) -> &[u8] {
+/// The message inside rsyslog's `message repeated 5 times: [ … ]`, and how often it came.
+fn repetition(text: &[u8]) -> (NonZeroU32, &[u8]) {
     let parsed = || {
-        let (_, rest) = number(rest.strip_prefix(b"message repeated ")?)?;
-        rest.strip_prefix(b" times: [ ")?.strip_suffix(b"]")
+        let (times, rest) = number(text.strip_prefix(b"message repeated ")?)?;
+        let message = rest.strip_prefix(b" times: [")?.strip_suffix(b"]")?;
+        Some((NonZeroU32::new(times)?, message.trim_ascii_start()))
     };
-    parsed().unwrap_or(rest)
+    parsed().unwrap_or((NonZeroU32::MIN, text))
 }
 
 /// `host program[pid]: `.
@@ -155,11 +171,36 @@ mod tests {
             "<22>1 2026-11-24T17:00:00Z mail dovecot - ID [a b=\"c\"] \u{feff}imap-login: ",
             "Nov 24 17:00:00 imap-login: Info: ",
             "2026-11-24 17:00:00 imap-login: Warning: ",
+            "Nov 24 17:00:00.123456 mail dovecot[17]: imap-login: ",
+            "Tue 2026-11-24 17:00:00 UTC mail dovecot[17]: imap-login: ",
+            "2026-11-24T17:00:00+0000 mail dovecot[17]: imap-login: ",
+            "2026-11-24T17:00:00 mail dovecot-two[17]: imap-login: ",
+            "@400000006a0b1c0a2ef02e94 imap-login: Info: ",
+            "@1795539600 mail dovecot: imap-login: ",
+            "1795539600.123456 mail dovecot[17]: imap-login: ",
         ];
         for prefix in prefixes {
             let found = parts(&format!("{prefix}Hello: world"));
             assert_eq!(found, Some((Service::Login, "Hello: world".to_owned(), true)), "{prefix}");
         }
+    }
+
+    #[test]
+    fn a_repetition_counts_as_often_as_it_says() {
+        let times = |text: &str| {
+            let line = format!("Nov 24 17:00:00 mail {text}");
+            let prefix = split(line.as_bytes()).unwrap();
+            (prefix.service, prefix.repeated.get(), prefix.message.to_vec())
+        };
+        let login = times("dovecot: message repeated 5 times: [ imap-login: Hello: world]");
+        assert_eq!(login, (Service::Login, 5, b"Hello: world".to_vec()));
+        let pam = times("auth: message repeated 2 times: [ pam_unix(dovecot:auth): x]");
+        assert_eq!(pam, (Service::Pam, 2, b"pam_unix(dovecot:auth): x".to_vec()));
+        // None at all, and none that is whole.
+        let none = times("dovecot: message repeated 0 times: [ imap-login: x]");
+        assert_eq!((none.0, none.1), (Service::Other, 1));
+        let cut = times("dovecot: message repeated 5 times: [ imap-login: Hello: wor");
+        assert_eq!((cut.0, cut.1), (Service::Other, 1));
     }
 
     #[test]
