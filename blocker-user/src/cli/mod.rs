@@ -5,6 +5,7 @@ mod bans;
 mod detach;
 mod output;
 mod regex;
+mod rules;
 mod run;
 mod status;
 
@@ -29,6 +30,8 @@ enum Verb {
     Run(Box<run::RunArgs>),
     /// Try the rules on a log: what matches, by which rule, from which address
     Regex(regex::RegexArgs),
+    /// Print the rules: what they are named, what they look for, a line of each
+    Rules(rules::RulesArgs),
     /// Show the jail: failures, bans, what the kernel dropped
     Status(status::StatusArgs),
     /// List the bans in force
@@ -97,6 +100,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Regex(args) => regex::run(&args),
+        Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
         Verb::Ban(args) => bans::ban(&args),

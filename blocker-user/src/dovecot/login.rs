@@ -83,16 +83,19 @@ fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
         None if LEFT.contains(&head) => Some(&NO_AUTH_ATTEMPTS),
         None => by_cause(),
     };
-    // Dovecot 2.4.1 gives an overlong line the reason of a full process.
-    let rule = by_reason.or_else(|| by_cause().filter(|rule| **rule == INPUT_BUFFER_FULL))?;
+    // An overlong line is its client's doing, though 2.4.1 gives it the reason of a full
+    // process, and either version that of an auth process it did not wait for.
+    let overlong = || by_cause().filter(|rule| **rule == INPUT_BUFFER_FULL);
+    let Some(rule) = by_reason else { return overlong() };
     if rule.mode == Mode::Normal {
         return Some(rule);
     }
-    let is_servers = NOT_THE_CLIENT.iter().any(|cause| contains(words, cause));
-    // Auth answers at once where it works; who leaves after a wait was kept waiting.
-    let was_kept_waiting = *rule == AUTH_NOT_READY && !numbers(words).1.is_zero();
-    if is_servers || was_kept_waiting {
+    if NOT_THE_CLIENT.iter().any(|cause| contains(words, cause)) {
         return None;
+    }
+    // Auth answers at once where it works; who leaves after a wait was kept waiting.
+    if *rule == AUTH_NOT_READY && !numbers(words).1.is_zero() {
+        return overlong();
     }
     if *rule != NO_AUTH_ATTEMPTS && *rule != TLS_UNFINISHED {
         return Some(rule);
