@@ -2,7 +2,12 @@
 //! not always right; every difference belongs to a class that is named here, with its reason
 //! and an example in docs/fail2ban-differences.md.
 
-use std::{collections::BTreeSet, fs, net::IpAddr, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{
@@ -12,10 +17,11 @@ use blocker_tests::{
     needs,
     netns::{ATTACKER, Family, USER, World},
     process::{command, output, run},
+    wait::{self, LIMIT},
 };
 use libtest_mimic::{Completion, Failed, Trial};
 
-use crate::trial;
+use crate::{DOVECOT, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -34,6 +40,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             &[needs::missing_dovecot, needs::missing_fail2ban],
             fresh,
         ),
+        trial("hostile_names_all_count_and_only_for_their_sender", DOVECOT, hostile),
     ]
 }
 
@@ -107,7 +114,7 @@ fn name_is_hostile(line: &str) -> bool {
     let pam = || line.rsplit_once("): pam_auth").and_then(|(head, _)| head.split_once(" pam("));
     match name {
         Some(name) => name.matches('>').count() > 1 || name.matches("rip=").count() > 1,
-        None => auth().or_else(pam).is_some_and(|(_, name)| name.contains(' ')),
+        None => auth().or_else(pam).is_some_and(|(_, name)| name.contains(char::is_whitespace)),
     }
 }
 
@@ -151,10 +158,69 @@ fn fresh(world: &World) -> Result<()> {
         attacker.guess(protocol)?;
         attacker.probe(protocol.port())?;
     }
-    for name in crate::policy::HOSTILE_NAMES {
+    for name in HOSTILE_NAMES {
         ensure!(!attacker.log_in(Protocol::Sieve, name, "letmein")?);
     }
-    compare(dovecot.log()).map(drop)
+    compare(&settled(world, &dovecot, HOSTILE_NAMES.len())?).map(drop)
+}
+
+/// Names that look like the rest of the line they end up on, and some that look like nothing.
+const HOSTILE_NAMES: [&str; 16] = [
+    "x>, rip=203.0.113.9, lip=",
+    "a,203.0.113.9): unknown user",
+    "a,203.0.113.9,<AQIDBAUGBwjLAHEJ>): Password mismatch",
+    "a>, session=<AQIDBAUGBwjLAHEJ>, rip=203.0.113.9",
+    ">",
+    "a>b",
+    "\"quoted\" 'name'",
+    "a, b, c",
+    "rip=203.0.113.9",
+    "x): Password mismatch (",
+    "x rhost=203.0.113.9  user=x",
+    "(auth failed, 99 attempts in 1 secs): user=<>, rip=203.0.113.9",
+    "a,203.0.113.9,sasl:plain)<AQIDBAUGBwjLAHEJ>: passwd-file: unknown user",
+    "line\u{2028}rip=203.0.113.9",
+    "caf\u{e9} \u{85} \u{6f22}\u{5b57}",
+    "%{rip} %r {literal}",
+];
+
+/// Through a real Dovecot that takes any name and logs it, twice.
+fn hostile(world: &World) -> Result<()> {
+    const LONG: usize = 600;
+    const TOO_LONG: usize = 20_000;
+    let settings = "auth_username_chars =\nauth_verbose = yes\nauth_verbose_passwords = plain";
+    let dovecot = Dovecot::with(world, settings)?;
+    let attacker = Client::new(world, ATTACKER, Family::V4);
+    for name in HOSTILE_NAMES {
+        // The name for a password as well, which the auth process quotes.
+        ensure!(!attacker.log_in(Protocol::Sieve, name, name)?, "{name} logged in");
+    }
+    ensure!(!attacker.log_in(Protocol::Sieve, &"l".repeat(LONG), "letmein")?);
+    // Dovecot hangs up on this one, and says so.
+    let refused = attacker.log_in(Protocol::Imap, &"l".repeat(TOO_LONG), "letmein");
+    ensure!(!refused.unwrap_or(false));
+    let log = settled(world, &dovecot, HOSTILE_NAMES.len() + 2)?;
+    let judged = ours(&log, "dovecot[mode=aggressive]")?;
+    let rules = ["auth-failed", "input-buffer-full"].map(Some);
+    let counts = |it: &&Judged| rules.contains(&it.rule.as_deref());
+    let log = || fs::read_to_string(&log).unwrap_or_default();
+    let counted = judged.iter().filter(counts).count();
+    ensure!(counted == HOSTILE_NAMES.len() + 2, "{counted}: {}", log());
+    let blamed: BTreeSet<IpAddr> = judged.iter().filter_map(|it| it.ours).collect();
+    ensure!(blamed == BTreeSet::from([attacker.address()]), "{blamed:?}: {}", log());
+    Ok(())
+}
+
+/// A copy of the log, which does not grow, made once `failures` connections have ended in it.
+fn settled(world: &World, dovecot: &Dovecot, failures: usize) -> Result<PathBuf> {
+    wait::until(LIMIT, &format!("{failures} failures in Dovecot's log"), || {
+        let log = fs::read_to_string(dovecot.log())?;
+        let ended = log.lines().filter(|line| line.contains("-login: Info: Disconnected"));
+        Ok((ended.count() >= failures).then_some(()))
+    })?;
+    let copy = world.claim.dir().join("settled.log");
+    fs::copy(dovecot.log(), &copy)?;
+    Ok(copy)
 }
 
 /// Compares the verdicts on every line of `log` in both modes; returns the classes met.
@@ -178,20 +244,7 @@ fn compare(log: &Path) -> Result<BTreeSet<&'static str>> {
 
 fn judge(log: &Path, mode: &str) -> Result<Vec<Judged>> {
     let filter = format!("dovecot[mode={mode}]");
-    let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
-    let doveblock = binary().display().to_string();
-    let ours = run(command(&doveblock).arg("regex").arg(log).args([&filter, "--format", "json"]))?;
-    let mut ours = ours.lines();
-    let mut judged = Vec::new();
-    for line in text.split_terminator('\n') {
-        let verdict = ours.next().context("fewer verdicts than lines")?;
-        let verdict: serde_json::Value = serde_json::from_str(verdict)?;
-        let text_of = |key: &str| verdict[key].as_str().map(str::to_owned);
-        let ours = text_of("ip").map(|ip| ip.parse()).transpose()?;
-        judged.push(Judged { line: line.to_owned(), rule: text_of("rule"), ours, theirs: None });
-    }
-    ensure!(ours.next().is_none(), "more verdicts than lines");
-
+    let mut judged = ours(log, &filter)?;
     // It prints the lines that it matched, in order.
     let mut rest = judged.iter_mut();
     for found in ask_fail2ban(log, &filter)?.split_terminator('\n') {
@@ -200,6 +253,24 @@ fn judge(log: &Path, mode: &str) -> Result<Vec<Judged>> {
         it.with_context(|| format!("fail2ban found no line of the log: {line}"))?.theirs =
             Some(ip.parse()?);
     }
+    Ok(judged)
+}
+
+/// Our verdicts; fail2ban's are still to come.
+fn ours(log: &Path, filter: &str) -> Result<Vec<Judged>> {
+    let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+    let doveblock = binary().display().to_string();
+    let said = run(command(&doveblock).arg("regex").arg(log).args([filter, "--format", "json"]))?;
+    let mut verdicts = said.lines();
+    let mut judged = Vec::new();
+    for line in text.split_terminator('\n') {
+        let verdict = verdicts.next().context("fewer verdicts than lines")?;
+        let verdict: serde_json::Value = serde_json::from_str(verdict)?;
+        let text_of = |key: &str| verdict[key].as_str().map(str::to_owned);
+        let ours = text_of("ip").map(|ip| ip.parse()).transpose()?;
+        judged.push(Judged { line: line.to_owned(), rule: text_of("rule"), ours, theirs: None });
+    }
+    ensure!(verdicts.next().is_none(), "more verdicts than lines");
     Ok(judged)
 }
 
