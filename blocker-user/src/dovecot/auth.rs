@@ -44,29 +44,38 @@ struct Client<'m> {
 
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     let quote = QUOTES.iter().filter_map(|quote| memchr::memmem::find(message, quote)).min();
-    let mut first = None;
-    let mut addresses_differ = false;
-    let mut last_verdict = None;
-    for at in memchr::memmem::find_iter(message, b": ") {
-        let (Some(before), Some(after)) = (message.get(..at), message.get(at + 2..)) else {
-            continue;
-        };
-        let Some(client) = client_before(before) else { continue };
-        addresses_differ |= *first.get_or_insert(client.ip) != client.ip;
-        if addresses_differ && quote.is_some_and(|quote| quote < at) {
-            return None;
-        }
-        if let Some(rule) = verdict(after) {
-            last_verdict = Some((client, rule));
-        }
-    }
-    let (client, rule) = last_verdict?;
+    let (client, rule) = match quote {
+        None => memchr::memmem::rfind_iter(message, b": ").find_map(|at| guess_at(message, at))?,
+        Some(quote) => guess_with_quote(message, quote)?,
+    };
     let driver = client.driver.unwrap_or_else(|| driver_of_2_3(message));
     Some(Event::Failure(Failure {
         session: session::checked(client.session, client.ip, check)?,
         guesses: Guesses::One { passdb: Passdb::named(driver) },
         ..Failure::new(client.ip, rule)
     }))
+}
+
+/// The verdict behind the colon at `at`, and whom it is about.
+fn guess_at(message: &[u8], at: usize) -> Option<(Client<'_>, &'static Rule)> {
+    let rule = verdict(message.get(at + 2..)?)?;
+    Some((client_before(message.get(..at)?)?, rule))
+}
+
+/// The last verdict, unless client text from `quote` on offers an address of its own.
+fn guess_with_quote(message: &[u8], quote: usize) -> Option<(Client<'_>, &'static Rule)> {
+    let mut first = None;
+    let mut addresses_differ = false;
+    let mut last = None;
+    for at in memchr::memmem::find_iter(message, b": ") {
+        let Some(client) = message.get(..at).and_then(client_before) else { continue };
+        addresses_differ |= *first.get_or_insert(client.ip) != client.ip;
+        if addresses_differ && quote < at {
+            return None;
+        }
+        last = guess_at(message, at).or(last);
+    }
+    last
 }
 
 /// Alone, or with `(SHA1 of given password: …)` and the like.
