@@ -19,6 +19,7 @@ fn place(place: Place) -> &'static str {
     match place {
         Place::Reason => "in the parentheses that give a login process's reason, from their start",
         Place::Cause => "in what a login process says of how the connection ended",
+        Place::Head => "at the start of a login process's line that gives no reason",
         Place::Verdict => "at the start of what a password database found",
         Place::Pam => "in a PAM module's own line",
     }

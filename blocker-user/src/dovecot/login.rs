@@ -17,7 +17,8 @@ use super::{
     SessionCheck,
     event::{Event, Failure, Guesses, Session},
     rules::{
-        self, AUTH_NOT_READY, INPUT_BUFFER_FULL, Mode, NO_AUTH_ATTEMPTS, Rule, TLS_UNFINISHED,
+        self, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS, Rule,
+        TLS_UNFINISHED,
     },
     scan::{address, contains, number, split_at, split_at_last},
     session,
@@ -31,14 +32,6 @@ const ENDED: [&[u8]; 5] = [
     b"Remote closed connection",
     b"Client has quit the connection",
 ];
-/// What a line about a login begins with, in 2.3 and 2.4.
-const LOGGED_IN: [&[u8]; 2] = [b"Login: ", b"Logged in: "];
-
-/// Ends of a connection that only its client brings about, which some versions write without
-/// a reason behind.
-const LEFT: [&[u8]; 3] =
-    [b"Aborted login", b"Remote closed connection", b"Client has quit the connection"];
-
 /// Connections that end for no fault of the client.
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
@@ -54,7 +47,8 @@ const CERTIFICATE_REFUSED: [&[u8]; 6] = [
 ];
 
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
-    if let Some(fields) = LOGGED_IN.iter().find_map(|head| message.strip_prefix(*head)) {
+    if let Some(fields) = LOGIN_WORDS.iter().find_map(|head| message.strip_prefix(head.as_bytes()))
+    {
         let ip = client(fields)?;
         let session = session_of(fields, ip, check)?;
         return Some(Event::Login { ip, session });
@@ -80,8 +74,7 @@ fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
     let by_cause = || rules::by_cause(words);
     let by_reason = match last_group(words) {
         Some(_) => reason(words),
-        None if LEFT.contains(&head) => Some(&NO_AUTH_ATTEMPTS),
-        None => by_cause(),
+        None => by_cause().or_else(|| rules::by_head(head)),
     };
     // An overlong line is its client's doing, though 2.4.1 gives it the reason of a full
     // process, and either version that of an auth process it did not wait for.

@@ -22,7 +22,7 @@ use clock::LineClock;
 use prefix::{Prefix, Service};
 
 pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
-pub use rules::{Mode, Place, RULES, Rule, UnknownMode};
+pub use rules::{LOGIN_WORDS, Mode, Place, RULES, Rule, UnknownMode};
 
 /// What a mismatch between a line's address and the address inside its session id means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -55,6 +55,8 @@ pub enum Place {
     Reason,
     /// A login process's line: anywhere in what it says of how the connection ended.
     Cause,
+    /// A login process's line: its start, where no reason follows.
+    Head,
     /// A line of the auth process: at the start of what the password database found.
     Verdict,
     /// A PAM module's own line.
@@ -66,11 +68,15 @@ impl fmt::Display for Place {
         f.write_str(match self {
             Self::Reason => "reason",
             Self::Cause => "cause",
+            Self::Head => "head",
             Self::Verdict => "verdict",
             Self::Pam => "pam",
         })
     }
 }
+
+/// What a login process's line about a login begins with, in 2.3 and 2.4.
+pub static LOGIN_WORDS: [&str; 2] = ["Login: ", "Logged in: "];
 
 /// A named reason to count a line against an address.
 #[derive(Debug, PartialEq)]
@@ -107,6 +113,11 @@ pub(super) fn by_code(code: &[u8]) -> Option<&'static Rule> {
 pub(super) fn by_cause(cause: &[u8]) -> Option<&'static Rule> {
     at(Place::Cause)
         .find(|rule| rule.words.iter().any(|words| super::scan::contains(cause, words.as_bytes())))
+}
+
+/// The rule for a line that gives no reason but the way it begins.
+pub(super) fn by_head(head: &[u8]) -> Option<&'static Rule> {
+    at(Place::Head).find(|rule| rule.words.iter().any(|words| words.as_bytes() == head))
 }
 
 /// The rule for what a password database found, and the text behind its words.

@@ -119,8 +119,8 @@ fn how_a_silent_connection_ended_names_the_rule() {
             "sasl-unfinished",
         ),
         // 2.3.13's submission-login gives no reason at all.
-        (format!("Remote closed connection: {fields}"), "no-auth-attempts"),
-        (format!("Aborted login: {fields}"), "no-auth-attempts"),
+        (format!("Remote closed connection: {fields}"), "left-without-reason"),
+        (format!("Aborted login: {fields}"), "left-without-reason"),
     ];
     for (message, rule) in cases {
         expect(&format!("submission-login: {message}"), rule, "192.0.2.7");

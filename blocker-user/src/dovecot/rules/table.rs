@@ -7,7 +7,7 @@ const LOGIN_COMMANDS: &str = "login processes, their command parsers, src/*-logi
 const TLS_LIBRARY: &str = "login processes, src/lib-ssl-iostream, the last words are OpenSSL's";
 const AUTH_PROCESS: &str = "auth process with auth_verbose=yes, src/auth/auth-request.c";
 
-pub static RULES: [&Rule; 16] = [
+pub static RULES: [&Rule; 17] = [
     &NO_AUTH_ATTEMPTS,
     &AUTH_FAILED,
     &CLEARTEXT_REFUSED,
@@ -20,6 +20,7 @@ pub static RULES: [&Rule; 16] = [
     &TOO_MANY_BAD_COMMANDS,
     &INPUT_BUFFER_FULL,
     &TLS_GARBAGE,
+    &LEFT_WITHOUT_REASON,
     &UNKNOWN_USER,
     &PASSWORD_MISMATCH,
     &PAM_FAILED,
@@ -137,6 +138,15 @@ static TLS_GARBAGE: Rule = Rule {
     codes: &[],
     source: TLS_LIBRARY,
     example: "imap-login: Login aborted: Connection closed: SSL_accept() failed: error:0A00009C:SSL routines::http request (disconnected during TLS handshake) (tls_handshake_not_finished): user=<>, rip=192.0.2.7, lip=192.0.2.1, TLS handshaking: SSL_accept() failed: error:0A00009C:SSL routines::http request, session=<AAAAAAAAAADAAAIH>",
+};
+static LEFT_WITHOUT_REASON: Rule = Rule {
+    name: "left-without-reason",
+    mode: Mode::Aggressive,
+    place: Place::Head,
+    words: &["Aborted login", "Remote closed connection", "Client has quit the connection"],
+    codes: &[],
+    source: "login processes of some versions, 2.3.13's submission-login among them",
+    example: "submission-login: Remote closed connection: user=<>, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>",
 };
 static UNKNOWN_USER: Rule = Rule {
     name: "unknown-user",

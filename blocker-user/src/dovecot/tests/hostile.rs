@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::{VICTIM, judge, verdict};
-use crate::dovecot::{Mode, session::tests::id_of};
+use crate::dovecot::{Event, Mode, session::tests::id_of};
 
 /// Names that look like the rest of a line, in whole and in parts.
 fn hostile_name() -> impl Strategy<Value = String> {
@@ -75,6 +75,25 @@ proptest! {
         let quoted = format!("auth: sql({name},{ip},<{session}>): Password mismatch (given password: {name})");
         let found = verdict(&quoted).map(|(_, ip)| ip);
         prop_assert!(found.is_none() || found == Some(ip.to_canonical().to_string()), "{}", quoted);
+    }
+
+    /// The same for names that are no text at all.
+    #[test]
+    fn the_address_is_the_peers_also_behind_bytes(
+        name in proptest::collection::vec(any::<u8>().prop_filter("one line", |byte| *byte != b'\n'), 0..60),
+        ip in peer(),
+    ) {
+        let session = id_of(ip);
+        for (head, tail) in [
+            ("imap-login: Disconnected: x (auth failed, 1 attempts in 2 secs): user=<".to_owned(), format!(">, method=PLAIN, rip={ip}, lip=192.0.2.1, session=<{session}>")),
+            ("auth(".to_owned(), format!(",{ip},sasl:plain)<{session}>: passwd-file: unknown user")),
+            ("auth: sql(".to_owned(), format!(",{ip},<{session}>): unknown user")),
+        ] {
+            let prefix = format!("Nov 24 16:59:00 mail dovecot: {head}");
+            let line = [prefix.as_bytes(), &name, tail.as_bytes()].concat();
+            let Some(Event::Failure(found)) = judge(Mode::Normal, &line) else { panic!("{line:?}") };
+            prop_assert_eq!(found.ip, ip.to_canonical());
+        }
     }
 
     #[test]
