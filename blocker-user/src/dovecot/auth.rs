@@ -100,7 +100,8 @@ fn client_before(head: &[u8]) -> Option<Client<'_>> {
     let inside = head.strip_suffix(b")")?;
     let (inside, id) = match inside.strip_suffix(b">") {
         Some(with_session) => split_at_last(with_session, b",<")?,
-        None => (inside, &b""[..]),
+        // An id that is not known leaves its comma.
+        None => (inside.strip_suffix(b",").unwrap_or(inside), &b""[..]),
     };
     Some(Client { ip: last_field(inside)?, session: session::decode(id), driver })
 }
@@ -108,7 +109,7 @@ fn client_before(head: &[u8]) -> Option<Client<'_>> {
 /// The name before the first parenthesis that is a client's: `auth-worker<3>: sql(…`, behind
 /// what 2.3 writes of the worker's connection.
 fn driver_of_2_3(message: &[u8]) -> &[u8] {
-    const OF_THE_WORKER: [&[u8]; 4] = [b"(", b"auth-worker", b"conn ", b"Info"];
+    const OF_THE_WORKER: [&[u8]; 4] = [b"(", b"auth", b"conn ", b"Info"];
     let mut rest = message;
     while let Some((part, after)) = split_at(rest, b": ")
         && OF_THE_WORKER.iter().any(|start| part.starts_with(start))

@@ -66,7 +66,11 @@ pub(super) fn of_program<'l>(
         // PAM modules log under the name of the process that called them.
         b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, text),
         // `instance_name` is what stands here, and begins like that where there are several.
-        _ if program.starts_with(b"dovecot") => service(text).unwrap_or((Service::Other, text)),
+        _ if program.starts_with(b"dovecot") => {
+            // Versions before 2.0 said it twice.
+            let text = text.strip_prefix(b"dovecot: ").unwrap_or(text);
+            service(text).unwrap_or((Service::Other, text))
+        }
         _ => return None,
     };
     Some(Prefix { stamp, service, message, repeated })
@@ -92,10 +96,10 @@ fn repetition(text: &[u8]) -> (NonZeroU32, &[u8]) {
     parsed().unwrap_or((NonZeroU32::MIN, text))
 }
 
-/// `host program[pid]: `.
+/// `host program[pid]: `, or without the host, as daemontools leave it out.
 fn syslog_tag(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (_host, rest) = split_at_byte(rest, b' ')?;
-    let (tag, rest) = split_at(rest, b": ")?;
+    let (before, rest) = split_at(rest, b": ")?;
+    let tag = split_at_byte(before, b' ').map_or(before, |(_host, tag)| tag);
     let program = split_at_byte(tag, b'[').map_or(tag, |(program, _pid)| program);
     Some((program, rest))
 }
@@ -108,10 +112,24 @@ fn rfc_5424(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_message_id, rest) = split_at_byte(rest, b' ')?;
     let rest = match rest.strip_prefix(b"- ") {
         Some(rest) => rest,
-        None => split_at(rest, b"] ")?.1,
+        None => behind_elements(rest)?,
     };
     // Some senders mark UTF-8 with a byte order mark.
     Some((program, rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest)))
+}
+
+/// What follows `[id name="value"][…] `. Values can hold brackets, and quotes behind a backslash.
+fn behind_elements(data: &[u8]) -> Option<&[u8]> {
+    let mut is_value = false;
+    let mut is_escaped = false;
+    let end = data.windows(2).position(|pair| {
+        let [byte, next] = pair else { return false };
+        let was_escaped = is_escaped;
+        is_escaped = *byte == b'\\' && !was_escaped;
+        is_value ^= *byte == b'"' && !was_escaped;
+        !is_value && *byte == b']' && *next == b' '
+    })?;
+    data.get(end + 2..)
 }
 
 /// The service at the front of a message of Dovecot's.
@@ -169,6 +187,7 @@ mod tests {
             "2026-11-24T17:00:00.123456+01:00 mail dovecot[17]: imap-login: Info: ",
             "<22>1 2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
             "<22>1 2026-11-24T17:00:00Z mail dovecot - ID [a b=\"c\"] \u{feff}imap-login: ",
+            r#"<22>1 2026-11-24T17:00:00Z mail dovecot - ID [a b="\"] x" c="]"][d] imap-login: "#,
             "Nov 24 17:00:00 imap-login: Info: ",
             "2026-11-24 17:00:00 imap-login: Warning: ",
             "Nov 24 17:00:00.123456 mail dovecot[17]: imap-login: ",
@@ -177,6 +196,8 @@ mod tests {
             "2026-11-24T17:00:00 mail dovecot-two[17]: imap-login: ",
             "@400000006a0b1c0a2ef02e94 imap-login: Info: ",
             "@1795539600 mail dovecot: imap-login: ",
+            "@400000006a0b1c0a2ef02e94 dovecot: imap-login: ",
+            "Nov 24 17:00:00 mail dovecot[17]: dovecot: imap-login: ",
             "1795539600.123456 mail dovecot[17]: imap-login: ",
         ];
         for prefix in prefixes {
@@ -209,6 +230,7 @@ mod tests {
         assert_eq!(service("auth: Info: passwd-file(a,b): x"), Some(Service::Auth));
         assert_eq!(service("auth-worker(17): Info: x"), Some(Service::Auth));
         assert_eq!(service("auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        assert_eq!(service("dovecot-auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("mail auth[17]: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("mail dovecot: imap(bob)<1><s>: Logged out"), Some(Service::Other));
         assert_eq!(service("mail postfix/smtpd[1]: dovecot: imap-login: x"), None);

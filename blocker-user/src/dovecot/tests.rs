@@ -224,6 +224,12 @@ fn a_repeated_line_says_how_often() {
 fn reads_the_auth_process_of_2_3_and_2_4() {
     let lines = [
         ("auth: passwd-file(alice,192.0.2.7): unknown user", "unknown-user"),
+        ("auth: ldap(alice,192.0.2.7,): invalid credentials", "password-mismatch"),
+        ("auth: lua(alice,192.0.2.7,<s>): unknown user", "unknown-user"),
+        (
+            "auth(default): pam(alice,192.0.2.7): pam_authenticate() failed: User not known to the underlying authentication module: 2 Time(s)",
+            "pam-failed",
+        ),
         (
             "auth: sql(alice,192.0.2.7,<s>): Password mismatch (SHA1 of given password: 5baa61)",
             "password-mismatch",

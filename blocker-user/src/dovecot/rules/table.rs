@@ -67,7 +67,7 @@ static PROXY_AUTH_FAILED: Rule = Rule {
     name: "proxy-auth-failed",
     mode: Mode::Normal,
     place: Place::Reason,
-    words: &["proxy dest auth failed"],
+    words: &["proxy dest auth failed", "proxy dest authentication failure"],
     codes: &["proxy_dest_auth_failed"],
     source: LOGIN_COMMON,
     example: "imap-login: Disconnected: Connection closed (proxy dest auth failed): user=<alice>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>",
