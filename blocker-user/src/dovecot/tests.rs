@@ -197,6 +197,44 @@ fn a_session_of_another_client_cancels_a_line_only_where_the_check_is_strict() {
 }
 
 #[test]
+fn every_layout_of_a_log_tells_the_same_time_and_failure() {
+    let layouts = [
+        "Nov 24 17:00:00 mail dovecot: ",
+        "Nov 24 17:00:00.000000 mail dovecot[17]: ",
+        "Nov 24 17:00:00 ",
+        "2026-11-24 17:00:00 ",
+        "<22>Nov 24 17:00:00 mail dovecot: ",
+        "<22>1 2026-11-24T17:00:00Z mail dovecot 17 - - ",
+        "<22>1 2026-11-24T17:00:00.000000+00:00 mail dovecot 17 ID [a b=\"c\"] ",
+        "2026-11-24T17:00:00 mail dovecot: ",
+        "2026-11-24T17:00:00.000000+00:00 mail dovecot: ",
+        "2026-11-24T18:00:00+0100 mail dovecot[17]: ",
+        "2026/11/24 17:00:00 mail dovecot: ",
+        "Tue 2026-11-24 17:00:00 UTC mail dovecot[17]: ",
+        "Tue Nov 24 17:00:00 2026 mail dovecot: ",
+        "1795539600.000000 mail dovecot[17]: ",
+        "@1795539600 mail dovecot: ",
+        "@400000006b05c29a00000000 dovecot: ",
+        "@400000006b05c29a00000000 ",
+    ];
+    let message = "imap-login: Info: Aborted login (auth failed, 1 attempts): user=<a>, rip=192.0.2.7, lip=192.0.2.1";
+    for layout in layouts {
+        let line = format!("{layout}{message}");
+        let settings = Settings {
+            mode: Mode::Normal,
+            zone: jiff::tz::TimeZone::UTC,
+            session_check: SessionCheck::Tolerant,
+        };
+        let found = Judge::new(settings).judge(line.as_bytes(), NOW);
+        assert_eq!(found.time, Some(NOW), "{line}");
+        assert!(
+            matches!(found.event, Some(Event::Failure(it)) if it.rule.name == "auth-failed"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn the_journal_is_read_as_json() {
     let line = r#"{"MESSAGE":"imap-login: Disconnected (auth failed, 1 attempts): user=<\"a>, rip=192.0.2.7","SYSLOG_IDENTIFIER":"dovecot","__REALTIME_TIMESTAMP":"1795539600000000"}"#;
     let settings = Settings {
