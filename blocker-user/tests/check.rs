@@ -116,9 +116,9 @@ fn the_journal_is_refused_with_a_way_out_unless_a_log_is_named() {
 
 #[test]
 fn what_has_no_effect_yet_is_said() {
-    let (dir, file) = config("[dovecot]\nsession_check = strict\nbanaction = nftables\n").unwrap();
+    let (dir, file) = config("[dovecot]\non_stop = detach\nbanaction = nftables\n").unwrap();
     let (_, err) = said(run(dir.path(), &["--log", "-"], &file), 0);
-    assert!(err.contains("session_check") && err.contains("banaction"), "{err}");
+    assert!(err.contains("on_stop") && err.contains("banaction"), "{err}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod config;
 mod detach;
 mod output;
 mod regex;
+mod rules;
 mod run;
 mod status;
 
@@ -31,6 +32,8 @@ enum Verb {
     Run(Box<run::RunArgs>),
     /// Try the rules on a log: what matches, by which rule, from which address
     Regex(regex::RegexArgs),
+    /// Print the rules: what they are named, what they look for, a line of each
+    Rules(rules::RulesArgs),
     /// Show the jail: failures, bans, what the kernel dropped
     Status(status::StatusArgs),
     /// List the bans in force
@@ -101,6 +104,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Regex(args) => regex::run(&args),
+        Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
         Verb::Ban(args) => bans::ban(&args),

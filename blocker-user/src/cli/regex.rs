@@ -12,7 +12,11 @@ use std::{
 use clap::Args;
 
 use super::{Format, VerbError};
-use crate::{daemon::wall_clock, dovecot::Judge, source::LineBuffer};
+use crate::{
+    daemon::wall_clock,
+    dovecot::{Judge, SessionCheck, Settings},
+    source::LineBuffer,
+};
 
 use filter::Filter;
 use report::{JsonLines, Report, TextSummary};
@@ -61,7 +65,8 @@ pub(super) fn run(args: &RegexArgs) -> Result<(), VerbError> {
         }
     };
     let mode = args.filter.mode;
-    let mut judge = Judge::new(mode, jiff::tz::TimeZone::system());
+    let zone = jiff::tz::TimeZone::system();
+    let mut judge = Judge::new(Settings { mode, zone, session_check: SessionCheck::default() });
     let mut out = BufWriter::new(io::stdout().lock());
     let mut report: Box<dyn Report> = match args.format {
         Format::Json => Box::new(JsonLines::new(mode)),

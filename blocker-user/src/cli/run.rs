@@ -15,10 +15,11 @@ use tracing_subscriber::{
 
 use super::VerbError;
 use crate::{
-    config::{Ignored, JAIL},
+    config::{self, Ignored, JAIL},
     control::{Context, Server},
     daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
-    dovecot::Judge,
+    dovecot::{self, Judge},
+    filter::FilterError,
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     source::{Source, Waiter},
@@ -57,7 +58,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?);
     let pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),
-        judge: Judge::new(config.settings.mode, jiff::tz::TimeZone::system()),
+        judge: judge(&config.settings)?,
         jail,
         firewall,
         waiter,
@@ -100,6 +101,26 @@ fn ignore_list(config: &Config, remote: &Remote) -> Result<IgnoreList, VerbError
     let mut list = IgnoreList::new(networks, config.settings.ignoreself);
     list.set_named(daemon::follow_names(names, remote.clone()).map_err(VerbError::failed)?);
     Ok(list)
+}
+
+fn judge(settings: &config::Settings) -> Result<Judge, VerbError> {
+    let judge = Judge::new(dovecot::Settings {
+        mode: settings.mode,
+        zone: jiff::tz::TimeZone::system(),
+        session_check: settings.session_check,
+    });
+    let filter = settings.filter().map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(FilterError::to_string).collect();
+        VerbError::Usage(errors.join("\n"))
+    })?;
+    let with_builtin = settings.failregex.with_builtin;
+    if !with_builtin {
+        tracing::warn!(
+            "failregex stands in for the built-in rules; with %(known/failregex)s in it, it comes \
+             in addition"
+        );
+    }
+    Ok(judge.with_filter(filter, with_builtin))
 }
 
 fn firewall_options(config: &Config) -> Options {

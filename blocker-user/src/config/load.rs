@@ -111,6 +111,7 @@ pub fn load(sources: &Sources) -> Loaded {
     for option in &OPTIONS {
         loaded.set(option, &merged);
     }
+    loaded.faults.extend(loaded.settings.faults_of_patterns());
     loaded.name_unknown(&merged, headings);
     loaded.compare_mode_with_filter(&merged);
     if let Some(dir) = &sources.fail2ban {

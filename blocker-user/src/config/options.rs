@@ -3,13 +3,13 @@
 
 use super::{
     Invalid, parse_ignore_list, parse_ports,
-    settings::{Backend, Count, OnStop, Regexes, SessionCheck, Settings},
+    settings::{Backend, Count, OnStop, Regexes, Settings},
     text::Text,
     values::{
         self, boolean, name_of, number, one_of, parse_findtime, show_bantime, show_span, span,
     },
 };
-use crate::firewall::XdpMode;
+use crate::{dovecot::SessionCheck, firewall::XdpMode};
 
 /// What fail2ban makes of an option of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ const REGEXES: &str = "regular expressions, one a line";
 
 const COUNTS: [(&str, Count); 2] = [("attempts", Count::Attempts), ("lines", Count::Lines)];
 const CHECKS: [(&str, SessionCheck); 2] =
-    [("normal", SessionCheck::Normal), ("strict", SessionCheck::Strict)];
+    [("normal", SessionCheck::Tolerant), ("strict", SessionCheck::Strict)];
 const STOPS: [(&str, OnStop); 2] = [("keep", OnStop::Keep), ("detach", OnStop::Detach)];
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];

@@ -7,14 +7,11 @@ use super::{
     settings::{Backend, Settings},
 };
 
-const WITHOUT_EFFECT: [&str; 10] = [
+const WITHOUT_EFFECT: [&str; 7] = [
     "maxretry.probe",
     "bantime.increment",
     "bantime.overalljails",
     "count",
-    "session_check",
-    "failregex",
-    "ignoreregex",
     "on_stop",
     "bantime.multipliers",
     "bantime.maxtime",

@@ -10,7 +10,7 @@ use super::{
     text::{Line, Text},
 };
 use crate::{
-    dovecot::Mode,
+    dovecot::{Mode, SessionCheck},
     firewall::XdpMode,
     jail::{Bantime, Policy},
 };
@@ -78,13 +78,6 @@ pub enum Count {
     Lines,
 }
 
-/// What a session id that tells of another address does to a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionCheck {
-    Normal,
-    Strict,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStop {
     /// Bans stay in force.
@@ -139,7 +132,7 @@ impl Default for Settings {
             ipv6_prefix: policy.ipv6_prefix,
             ignore_authenticated: policy.ignore_authenticated,
             count: Count::Attempts,
-            session_check: SessionCheck::Normal,
+            session_check: SessionCheck::default(),
             max_tracked: NonZeroUsize::new(policy.max_tracked).unwrap_or(NonZeroUsize::MIN),
             failregex: Regexes::none(),
             ignoreregex: Regexes::none(),

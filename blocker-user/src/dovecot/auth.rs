@@ -9,6 +9,9 @@
 //! ends the line is Dovecot's, so the address is the one right before the last verdict, and
 //! a verdict that anything but Dovecot's own additions follow is none.
 //!
+//! A verdict with ` - trying the next passdb` behind it is not the last word: where that one
+//! finds nothing either, it has a line of its own, and otherwise the client logs in.
+//!
 //! Two of those additions quote client text behind the verdict: `(given password: …)` with
 //! `auth_verbose_passwords=plain`, and `(username: …)`. If such a quote offers an address that
 //! differs from the others, the line says nothing. No guess goes uncounted for that: the
@@ -17,94 +20,122 @@
 use std::net::IpAddr;
 
 use super::{
-    event::{Event, Failure},
+    SessionCheck,
+    event::{Event, Failure, Guesses, Passdb, Session},
     prefix::without_level,
-    rules::{PAM_FAILED, PASSWORD_MISMATCH, Rule, UNKNOWN_USER},
-    scan::{address, number, split_at, split_at_last},
+    rules::{self, PAM_MODULE, Rule},
+    scan::{address, number, split_at, split_at_byte, split_at_last},
+    session,
 };
 
-/// What the passdbs say of a wrong guess, without the first letter, whose case varies.
-static VERDICTS: [(&[u8], &Rule); 4] = [
-    (b"nknown user", &UNKNOWN_USER),
-    (b"assword mismatch", &PASSWORD_MISMATCH),
-    (b"nvalid credentials", &PASSWORD_MISMATCH),
-    (b"am_authenticate() failed: ", &PAM_FAILED),
-];
-/// What PAM says of a wrong guess; it has other errors that are not the client's.
-const PAM_VERDICTS: [&[u8]; 3] =
-    [b"Authentication failure", b"User not known", b"Permission denied"];
 /// Client text follows.
 const QUOTES: [&[u8]; 2] = [b"(given password: ", b"(username: "];
+/// More than Dovecot writes between the last comma before the address and the verdict. Only
+/// so much is looked at, however long the name before it is.
+const LONGEST_TAIL: usize = 256;
 
-pub(super) fn judge(message: &[u8]) -> Option<Event> {
+/// Who a verdict is about.
+struct Client<'m> {
+    ip: IpAddr,
+    session: Option<(Session, IpAddr)>,
+    /// Behind the client in 2.4, before it in 2.3.
+    driver: Option<&'m [u8]>,
+}
+
+pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     let quote = QUOTES.iter().filter_map(|quote| memchr::memmem::find(message, quote)).min();
+    let (client, rule) = match quote {
+        None => memchr::memmem::rfind_iter(message, b": ").find_map(|at| guess_at(message, at))?,
+        Some(quote) => guess_with_quote(message, quote)?,
+    };
+    let driver = client.driver.unwrap_or_else(|| driver_of_2_3(message));
+    Some(Event::Failure(Failure {
+        session: session::checked(client.session, client.ip, check)?,
+        guesses: Guesses::One { passdb: Passdb::named(driver) },
+        ..Failure::new(client.ip, rule)
+    }))
+}
+
+/// The verdict behind the colon at `at`, and whom it is about.
+fn guess_at(message: &[u8], at: usize) -> Option<(Client<'_>, &'static Rule)> {
+    let rule = verdict(message.get(at + 2..)?)?;
+    Some((client_before(message.get(..at)?)?, rule))
+}
+
+/// The last verdict, unless client text from `quote` on offers an address of its own.
+fn guess_with_quote(message: &[u8], quote: usize) -> Option<(Client<'_>, &'static Rule)> {
     let mut first = None;
     let mut addresses_differ = false;
-    let mut last_verdict = None;
+    let mut last = None;
     for at in memchr::memmem::find_iter(message, b": ") {
-        let (Some(before), Some(after)) = (message.get(..at), message.get(at + 2..)) else {
-            continue;
-        };
-        let Some(ip) = address_before(before) else { continue };
-        addresses_differ |= *first.get_or_insert(ip) != ip;
-        if addresses_differ && quote.is_some_and(|quote| quote < at) {
+        let Some(client) = message.get(..at).and_then(client_before) else { continue };
+        addresses_differ |= *first.get_or_insert(client.ip) != client.ip;
+        if addresses_differ && quote < at {
             return None;
         }
-        if let Some(rule) = verdict(after) {
-            last_verdict = Some(Event::Failure(Failure::new(ip, rule)));
-        }
+        last = guess_at(message, at).or(last);
     }
-    last_verdict
+    last
 }
 
+/// Alone, or with `(SHA1 of given password: …)` and the like.
 fn verdict(text: &[u8]) -> Option<&'static Rule> {
-    let (first, rest) = text.split_first()?;
-    if !matches!(first.to_ascii_lowercase(), b'u' | b'p' | b'i') {
-        return None;
-    }
-    let (rest, rule) =
-        VERDICTS.iter().find_map(|(words, rule)| Some((rest.strip_prefix(*words)?, *rule)))?;
-    let is_whole = if *rule == PAM_FAILED {
-        PAM_VERDICTS.iter().any(|words| rest.starts_with(words))
-    } else {
-        // Alone, or with `(SHA1 of given password: …)` and the like.
-        rest.is_empty() || (rest.starts_with(b" (") && rest.ends_with(b")"))
-    };
-    is_whole.then_some(rule)
+    let (rule, rest) = rules::by_verdict(text)?;
+    (rest.is_empty() || (rest.starts_with(b" ") && rest.ends_with(b")"))).then_some(rule)
 }
 
-/// The address in what precedes a verdict.
-fn address_before(head: &[u8]) -> Option<IpAddr> {
-    let head = without_request(without_driver(head));
+/// The client in what precedes a verdict.
+fn client_before(head: &[u8]) -> Option<Client<'_>> {
+    let head = head.get(head.len().saturating_sub(LONGEST_TAIL)..)?;
+    let (head, driver) = without_driver(head);
+    let head = without_request(head);
     if let Some(with_session) = head.strip_suffix(b">") {
         // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>`, `auth-worker(NAME,IP)<PID><SESSION>`
-        let (inside, _session) = split_at_last(with_session, b")<")?;
-        return last_field(without_mechanism(inside));
+        let (inside, ids) = split_at_last(with_session, b")<")?;
+        let id = split_at_last(ids, b"><").map_or(ids, |(_pid, id)| id);
+        let ip = last_field(without_mechanism(inside))?;
+        return Some(Client { ip, session: session::decode(id), driver });
     }
     // 2.3: `driver(NAME,IP)` or `driver(NAME,IP,<SESSION>)`
     let inside = head.strip_suffix(b")")?;
-    match inside.strip_suffix(b">") {
-        Some(with_session) => last_field(split_at_last(with_session, b",<")?.0),
-        None => last_field(inside),
+    let (inside, id) = match inside.strip_suffix(b">") {
+        Some(with_session) => split_at_last(with_session, b",<")?,
+        // An id that is not known leaves its comma.
+        None => (inside.strip_suffix(b",").unwrap_or(inside), &b""[..]),
+    };
+    Some(Client { ip: last_field(inside)?, session: session::decode(id), driver })
+}
+
+/// The name before the first parenthesis that is a client's: `auth-worker<3>: sql(…`, behind
+/// what 2.3 writes of the worker's connection.
+fn driver_of_2_3(message: &[u8]) -> &[u8] {
+    const OF_THE_WORKER: [&[u8]; 4] = [b"(", b"auth", b"conn ", b"Info"];
+    let mut rest = message;
+    while let Some((part, after)) = split_at(rest, b": ")
+        && OF_THE_WORKER.iter().any(|start| part.starts_with(start))
+    {
+        rest = after;
     }
+    split_at_byte(rest, b'(').map_or(&b""[..], |(driver, _)| driver)
 }
 
 /// Takes `: passwd-file` and the like off the end, which 2.4 has there, and the level that
 /// Dovecot's own format has before it.
-fn without_driver(head: &[u8]) -> &[u8] {
-    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+fn without_driver(head: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let is_name =
+        |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.');
     match split_at_last(head, b": ") {
         Some((before, driver)) if driver.iter().all(is_name) => {
-            before.strip_suffix(b": Info").unwrap_or(before)
+            (before.strip_suffix(b": Info").unwrap_or(before), Some(driver))
         }
-        _ => head,
+        _ => (head, None),
     }
 }
 
-/// Takes `,sasl:plain` off the end. The mechanism is one that Dovecot knows, in lower case:
-/// anything else behind `,sasl:` is a client's text.
+/// Takes `,sasl:plain` and the flags behind it off the end. They are names that Dovecot knows,
+/// in lower case: anything else behind `,sasl:` is a client's text, and no address is a name.
 fn without_mechanism(inside: &[u8]) -> &[u8] {
-    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b',');
     match split_at_last(inside, b",sasl:") {
         Some((before, mechanism)) if mechanism.iter().all(is_name) => before,
         _ => inside,
@@ -153,5 +184,6 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
             found = Some(ip);
         }
     }
-    found.map(|ip| Event::Failure(Failure::new(ip, &PAM_FAILED)))
+    let guesses = Guesses::One { passdb: Passdb::named(module) };
+    found.map(|ip| Event::Failure(Failure { guesses, ..Failure::new(ip, &PAM_MODULE) }))
 }

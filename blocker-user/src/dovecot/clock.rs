@@ -5,7 +5,7 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-use super::timestamp::Stamp;
+use super::timestamp::{Calendar, Stamp};
 use crate::time::LogTime;
 
 const HOUR_SECS: i64 = 3600;
@@ -26,6 +26,10 @@ impl LineClock {
 
     /// `None` for a date that does not exist.
     pub(super) fn resolve(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
+        let stamp = match stamp {
+            Stamp::Epoch(micros) => return Some(LogTime::from_micros(*micros)),
+            Stamp::Calendar(calendar) => calendar,
+        };
         match stamp.year {
             Some(year) => self.in_year(stamp, year),
             None => {
@@ -41,7 +45,7 @@ impl LineClock {
         }
     }
 
-    fn in_year(&mut self, stamp: &Stamp, year: i16) -> Option<LogTime> {
+    fn in_year(&mut self, stamp: &Calendar, year: i16) -> Option<LogTime> {
         let date = Date::new(year, stamp.month, stamp.day).ok()?;
         let time = Time::new(stamp.hour, stamp.minute, stamp.second, 0).ok()?;
         let local = date.to_datetime(time);

@@ -93,7 +93,7 @@ fn without_worker(rest: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::message;
     use crate::{
-        dovecot::{Event, Judge, Judgement, Mode},
+        dovecot::{Event, Judge, Judgement, Mode, SessionCheck, Settings},
         filter::{Filter, FilterOption, Origin, Pattern},
         time::LogTime,
     };
@@ -109,7 +109,12 @@ mod tests {
     fn judge(option: FilterOption, text: &str, rest: &str) -> Judgement {
         let origin = Origin { file: "doveblock.conf".to_owned(), line: 1, option };
         let filter = Filter::compile([Pattern { text: text.to_owned(), origin }]).unwrap();
-        let mut judge = Judge::new(Mode::Normal, TimeZone::UTC).with_filter(filter);
+        let settings = Settings {
+            mode: Mode::Normal,
+            zone: TimeZone::UTC,
+            session_check: SessionCheck::default(),
+        };
+        let mut judge = Judge::new(settings).with_filter(filter, true);
         judge.judge(format!("Nov 23 17:00:00 {rest}").as_bytes(), NOW)
     }
 

@@ -66,7 +66,17 @@ pub enum Guesses {
 
 /// Which password database a line is from; a number to compare, without further meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Passdb(pub(in crate::dovecot) u32);
+pub struct Passdb(u32);
+
+impl Passdb {
+    /// The number of a name: FNV-1a, the same in every run.
+    pub(in crate::dovecot) fn named(name: &[u8]) -> Self {
+        const OFFSET_BASIS: u32 = 0x811c_9dc5;
+        const PRIME: u32 = 0x0100_0193;
+        let hash = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(PRIME);
+        Self(name.iter().fold(OFFSET_BASIS, hash))
+    }
+}
 
 /// A connection: the part of its session id that the address does not repeat. Unique
 /// together with the client's address.

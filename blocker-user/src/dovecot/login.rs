@@ -14,8 +14,12 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{
+    SessionCheck,
     event::{Event, Failure, Guesses, Session},
-    rules::{self, Mode, Rule},
+    rules::{
+        self, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS, Rule,
+        TLS_UNFINISHED,
+    },
     scan::{address, contains, number, split_at, split_at_last},
     session,
 };
@@ -28,45 +32,80 @@ const ENDED: [&[u8]; 5] = [
     b"Remote closed connection",
     b"Client has quit the connection",
 ];
-/// What a line about a login begins with, in 2.3 and 2.4.
-const LOGGED_IN: [&[u8]; 2] = [b"Login: ", b"Logged in: "];
-
 /// Connections that end for no fault of the client.
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
 /// TLS alerts by which a client says that it does not like the server's certificate: after
 /// the certificate has expired, that is every honest customer.
-const CERTIFICATE_REFUSED: [&[u8]; 5] = [
+const CERTIFICATE_REFUSED: [&[u8]; 6] = [
     b"alert certificate expired",
     b"alert certificate unknown",
     b"alert bad certificate",
     b"alert unknown ca",
     b"alert certificate revoked",
+    b"alert unsupported certificate",
 ];
 
-pub(super) fn judge(message: &[u8]) -> Option<Event> {
-    if let Some(fields) = LOGGED_IN.iter().find_map(|head| message.strip_prefix(*head)) {
-        return client(fields).map(|ip| Event::Login { ip, session: session_of(fields, ip) });
+pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
+    if let Some(fields) = LOGIN_WORDS.iter().find_map(|head| message.strip_prefix(head.as_bytes()))
+    {
+        let ip = client(fields)?;
+        let session = session_of(fields, ip, check)?;
+        return Some(Event::Login { ip, session });
     }
-    let after_head = ENDED.iter().find_map(|head| message.strip_prefix(*head))?;
+    let (head, after_head) =
+        ENDED.iter().find_map(|head| Some((*head, message.strip_prefix(*head)?)))?;
     let (words, fields) = halves(after_head)?;
-    let rule = reason(words)?;
-    if rule.mode == Mode::Aggressive && is_excused(words, fields) {
-        return None;
-    }
+    let rule = rule(head, words, fields)?;
     let ip = client(fields)?;
+    let session = session_of(fields, ip, check)?;
     let (attempts, waited) = numbers(words);
     Some(Event::Failure(Failure {
-        session: session_of(fields, ip),
+        session,
         guesses: Guesses::Total(attempts),
         waited,
         ..Failure::new(ip, rule)
     }))
 }
 
-/// The id of the connection, if it is one of `ip`'s.
-fn session_of(fields: &[u8], ip: IpAddr) -> Option<Session> {
-    session::last(fields).and_then(|(session, of)| (of == ip).then_some(session))
+/// What the line is counted for. Where no credentials were tried, how the connection ended
+/// says more than that, and can excuse it.
+fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
+    let by_cause = || rules::by_cause(words);
+    let by_reason = match last_group(words) {
+        Some(_) => reason(words),
+        None => by_cause().or_else(|| rules::by_head(head)),
+    };
+    // An overlong line is its client's doing, though 2.4.1 gives it the reason of a full
+    // process, and either version that of an auth process it did not wait for.
+    let overlong = || by_cause().filter(|rule| **rule == INPUT_BUFFER_FULL);
+    let Some(rule) = by_reason else { return overlong() };
+    if rule.mode == Mode::Normal {
+        return Some(rule);
+    }
+    if NOT_THE_CLIENT.iter().any(|cause| contains(words, cause)) {
+        return None;
+    }
+    // Auth answers at once where it works; who leaves after a wait was kept waiting.
+    if *rule == AUTH_NOT_READY && !numbers(words).1.is_zero() {
+        return overlong();
+    }
+    if *rule != NO_AUTH_ATTEMPTS && *rule != TLS_UNFINISHED {
+        return Some(rule);
+    }
+    // Nobody is named on such a line: the fields are Dovecot's and OpenSSL's text alone.
+    let fields = if contains(fields, b"user=<>") { fields } else { b"" };
+    let is_refused = |alert: &&[u8]| contains(words, alert) || contains(fields, alert);
+    if CERTIFICATE_REFUSED.iter().any(is_refused) {
+        return None;
+    }
+    by_cause().or_else(|| rules::by_cause(fields)).or(Some(rule))
+}
+
+/// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the
+/// id is another client's.
+fn session_of(fields: &[u8], ip: IpAddr, check: SessionCheck) -> Option<Option<Session>> {
+    session::checked(session::last(fields), ip, check)
 }
 
 /// The N and M of `N attempts in M secs` and `waited M secs`, which only Dovecot writes.
@@ -80,8 +119,14 @@ fn numbers(words: &[u8]) -> (u32, Duration) {
     (before(b" attempts").unwrap_or(1).max(1), Duration::from_secs(secs.into()))
 }
 
-/// Splits at the first `): ` that a field follows, which is before all client text.
+/// Splits at the first `): ` that a field follows, which is before all client text, or, where
+/// no reason is given and nobody named, at `: user=<>`.
 fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let Some((words, _)) = split_at(text, b": user=<>")
+        && !words.contains(&b')')
+    {
+        return Some((words, text.get(words.len() + 2..)?));
+    }
     memchr::memmem::find_iter(text, b"): ").find_map(|at| {
         let fields = text.get(at + 3..)?;
         let name = fields.iter().position(|byte| !byte.is_ascii_lowercase())?;
@@ -92,11 +137,11 @@ fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The rule for `… (reason)` or `… (reason) (code)`.
 fn reason(words: &[u8]) -> Option<&'static Rule> {
     let (before, last) = last_group(words)?;
-    let is_code = last.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+    let is_code = last.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if is_code && last_group(before).is_some() {
         return rules::by_code(last);
     }
-    rules::by_words(last)
+    rules::by_reason(last)
 }
 
 /// The last `(…)` of `words`, and what is before it. Parentheses inside are part of it.
@@ -112,14 +157,6 @@ fn last_group(words: &[u8]) -> Option<(&[u8], &[u8])> {
         depth == 0
     })?;
     Some((words.get(..start)?, words.get(start + 1..)?))
-}
-
-/// Whether a silent connection is nobody's probe: the server ended it, or a client ended it
-/// over the server's certificate. A probe has no user name, so no client text is looked at.
-fn is_excused(words: &[u8], fields: &[u8]) -> bool {
-    let tail = split_at(fields, b"user=<>").map_or(&b""[..], |(_, tail)| tail);
-    NOT_THE_CLIENT.iter().any(|cause| contains(words, cause))
-        || CERTIFICATE_REFUSED.iter().any(|alert| contains(words, alert) || contains(tail, alert))
 }
 
 /// The client's address. See the head of this file.

@@ -2,6 +2,8 @@
 //!
 //! All of it is written by the log daemon and Dovecot's master; clients have no say here.
 
+use std::num::NonZeroU32;
+
 use super::{
     scan::{number, split_at, split_at_byte},
     timestamp::{self, Stamp},
@@ -27,6 +29,8 @@ pub(super) struct Prefix<'l> {
     /// For [`Service::Auth`] with the service name, which can hold an address; for the
     /// others without.
     pub(super) message: &'l [u8],
+    /// How many such lines the log daemon folded into this one.
+    pub(super) repeated: NonZeroU32,
 }
 
 const LOGIN_SERVICES: [&[u8]; 4] =
@@ -45,16 +49,31 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
     };
     // Dovecot's own format: the service follows at once.
     if let Some((service, message)) = service(rest) {
-        return Some(Prefix { stamp, service, message });
+        return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
     }
     let (program, rest) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
+    of_program(program, rest, stamp)
+}
+
+/// What `program` told the log daemon; `None` where it is not Dovecot.
+pub(super) fn of_program<'l>(
+    program: &[u8],
+    text: &'l [u8],
+    stamp: Option<Stamp>,
+) -> Option<Prefix<'l>> {
+    let (repeated, text) = repetition(text);
     let (service, message) = match program {
-        b"dovecot" => service(without_repetition(rest)).unwrap_or((Service::Other, rest)),
         // PAM modules log under the name of the process that called them.
-        b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, rest),
+        b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, text),
+        // `instance_name` is what stands here, and begins like that where there are several.
+        _ if program.starts_with(b"dovecot") => {
+            // Versions before 2.0 said it twice.
+            let text = text.strip_prefix(b"dovecot: ").unwrap_or(text);
+            service(text).unwrap_or((Service::Other, text))
+        }
         _ => return None,
     };
-    Some(Prefix { stamp, service, message })
+    Some(Prefix { stamp, service, message, repeated })
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.
@@ -67,19 +86,20 @@ pub(super) fn priority(line: &[u8]) -> (&[u8], bool) {
     parsed().unwrap_or((line, false))
 }
 
-/// The message inside rsyslog's `message repeated 5 times: [ … ]`.
-fn without_repetition(rest: &[u8]) -> &[u8] {
+/// The message inside rsyslog's `message repeated 5 times: [ … ]`, and how often it came.
+fn repetition(text: &[u8]) -> (NonZeroU32, &[u8]) {
     let parsed = || {
-        let (_, rest) = number(rest.strip_prefix(b"message repeated ")?)?;
-        rest.strip_prefix(b" times: [ ")?.strip_suffix(b"]")
+        let (times, rest) = number(text.strip_prefix(b"message repeated ")?)?;
+        let message = rest.strip_prefix(b" times: [")?.strip_suffix(b"]")?;
+        Some((NonZeroU32::new(times)?, message.trim_ascii_start()))
     };
-    parsed().unwrap_or(rest)
+    parsed().unwrap_or((NonZeroU32::MIN, text))
 }
 
-/// `host program[pid]: `.
+/// `host program[pid]: `, or without the host, as daemontools leave it out.
 fn syslog_tag(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (_host, rest) = split_at_byte(rest, b' ')?;
-    let (tag, rest) = split_at(rest, b": ")?;
+    let (before, rest) = split_at(rest, b": ")?;
+    let tag = split_at_byte(before, b' ').map_or(before, |(_host, tag)| tag);
     let program = split_at_byte(tag, b'[').map_or(tag, |(program, _pid)| program);
     Some((program, rest))
 }
@@ -92,10 +112,24 @@ fn rfc_5424(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_message_id, rest) = split_at_byte(rest, b' ')?;
     let rest = match rest.strip_prefix(b"- ") {
         Some(rest) => rest,
-        None => split_at(rest, b"] ")?.1,
+        None => behind_elements(rest)?,
     };
     // Some senders mark UTF-8 with a byte order mark.
     Some((program, rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest)))
+}
+
+/// What follows `[id name="value"][…] `. Values can hold brackets, and quotes behind a backslash.
+fn behind_elements(data: &[u8]) -> Option<&[u8]> {
+    let mut is_value = false;
+    let mut is_escaped = false;
+    let end = data.windows(2).position(|pair| {
+        let [byte, next] = pair else { return false };
+        let was_escaped = is_escaped;
+        is_escaped = *byte == b'\\' && !was_escaped;
+        is_value ^= *byte == b'"' && !was_escaped;
+        !is_value && *byte == b']' && *next == b' '
+    })?;
+    data.get(end + 2..)
 }
 
 /// The service at the front of a message of Dovecot's.
@@ -153,8 +187,18 @@ mod tests {
             "2026-11-24T17:00:00.123456+01:00 mail dovecot[17]: imap-login: Info: ",
             "<22>1 2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
             "<22>1 2026-11-24T17:00:00Z mail dovecot - ID [a b=\"c\"] \u{feff}imap-login: ",
+            r#"<22>1 2026-11-24T17:00:00Z mail dovecot - ID [a b="\"] x" c="]"][d] imap-login: "#,
             "Nov 24 17:00:00 imap-login: Info: ",
             "2026-11-24 17:00:00 imap-login: Warning: ",
+            "Nov 24 17:00:00.123456 mail dovecot[17]: imap-login: ",
+            "Tue 2026-11-24 17:00:00 UTC mail dovecot[17]: imap-login: ",
+            "2026-11-24T17:00:00+0000 mail dovecot[17]: imap-login: ",
+            "2026-11-24T17:00:00 mail dovecot-two[17]: imap-login: ",
+            "@400000006a0b1c0a2ef02e94 imap-login: Info: ",
+            "@1795539600 mail dovecot: imap-login: ",
+            "@400000006a0b1c0a2ef02e94 dovecot: imap-login: ",
+            "Nov 24 17:00:00 mail dovecot[17]: dovecot: imap-login: ",
+            "1795539600.123456 mail dovecot[17]: imap-login: ",
         ];
         for prefix in prefixes {
             let found = parts(&format!("{prefix}Hello: world"));
@@ -163,11 +207,30 @@ mod tests {
     }
 
     #[test]
+    fn a_repetition_counts_as_often_as_it_says() {
+        let times = |text: &str| {
+            let line = format!("Nov 24 17:00:00 mail {text}");
+            let prefix = split(line.as_bytes()).unwrap();
+            (prefix.service, prefix.repeated.get(), prefix.message.to_vec())
+        };
+        let login = times("dovecot: message repeated 5 times: [ imap-login: Hello: world]");
+        assert_eq!(login, (Service::Login, 5, b"Hello: world".to_vec()));
+        let pam = times("auth: message repeated 2 times: [ pam_unix(dovecot:auth): x]");
+        assert_eq!(pam, (Service::Pam, 2, b"pam_unix(dovecot:auth): x".to_vec()));
+        // None at all, and none that is whole.
+        let none = times("dovecot: message repeated 0 times: [ imap-login: x]");
+        assert_eq!((none.0, none.1), (Service::Other, 1));
+        let cut = times("dovecot: message repeated 5 times: [ imap-login: Hello: wor");
+        assert_eq!((cut.0, cut.1), (Service::Other, 1));
+    }
+
+    #[test]
     fn tells_the_services_apart() {
         let service = |rest: &str| parts(&format!("Nov 24 17:00:00 {rest}")).map(|(it, ..)| it);
         assert_eq!(service("auth: Info: passwd-file(a,b): x"), Some(Service::Auth));
         assert_eq!(service("auth-worker(17): Info: x"), Some(Service::Auth));
         assert_eq!(service("auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        assert_eq!(service("dovecot-auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("mail auth[17]: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("mail dovecot: imap(bob)<1><s>: Logged out"), Some(Service::Other));
         assert_eq!(service("mail postfix/smtpd[1]: dovecot: imap-login: x"), None);

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{event::Session, scan::split_at_last};
+use super::{SessionCheck, event::Session, scan::split_at_last};
 
 /// Bytes of the longest id: time, port, and an IPv6 address.
 const LONGEST: usize = 8 + 16;
@@ -18,6 +18,20 @@ const LONGEST: usize = 8 + 16;
 pub(super) fn last(fields: &[u8]) -> Option<(Session, IpAddr)> {
     let (_, id) = split_at_last(fields, b"session=<")?;
     decode(id.strip_suffix(b">")?)
+}
+
+/// The connection an id names, if it is one of `ip`'s. `None` where it is another client's and
+/// the check is strict: then the line is not believed.
+pub(super) fn checked(
+    id: Option<(Session, IpAddr)>,
+    ip: IpAddr,
+    check: SessionCheck,
+) -> Option<Option<Session>> {
+    match id {
+        Some((session, of)) if of == ip => Some(Some(session)),
+        Some(_) if check == SessionCheck::Strict => None,
+        _ => Some(None),
+    }
 }
 
 /// The connection and the client's address of an id as it stands between `<` and `>`.

@@ -4,7 +4,14 @@ use super::scan::number;
 
 /// A timestamp as written. It becomes a point in time in [`super::clock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) enum Stamp {
+    Calendar(Calendar),
+    /// Microseconds since 1970.
+    Epoch(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Calendar {
     /// `None` in the classic syslog layout, which has no year.
     pub(super) year: Option<i16>,
     pub(super) month: i8,
@@ -19,15 +26,48 @@ pub(super) struct Stamp {
 
 /// Takes a timestamp off the front of `line`, and the blank behind it.
 pub(super) fn take(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    let calendar = |(calendar, rest)| (Stamp::Calendar(calendar), rest);
     let (stamp, rest) = match line.first()? {
-        b'0'..=b'9' => iso_8601(line)?,
-        _ => classic(line)?,
+        b'@' => tai64n(line).or_else(|| epoch(line.get(1..)?))?,
+        b'0'..=b'9' => iso_8601(line).map(calendar).or_else(|| epoch(line))?,
+        _ => classic(line).or_else(|| with_weekday(line)).map(calendar)?,
     };
     Some((stamp, rest.strip_prefix(b" ")?))
 }
 
-/// `Nov 24 17:00:00`, RFC 3164; Dovecot's own default too. Some write the year behind it.
-fn classic(line: &[u8]) -> Option<(Stamp, &[u8])> {
+/// `@` and 24 hexadecimal digits: TAI64N, as multilog and s6-log write it.
+fn tai64n(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    /// The label of 1970, and the ten seconds by which daemontools has it ahead.
+    const EPOCH: u64 = (1 << 62) + 10;
+    let (seconds, rest) = line.strip_prefix(b"@")?.split_first_chunk::<16>()?;
+    let (nanos, rest) = rest.split_first_chunk::<8>()?;
+    let seconds = i64::try_from(hexadecimal(seconds)?.checked_sub(EPOCH)?).ok()?;
+    let micros = i64::try_from(hexadecimal(nanos)? / 1000).ok()?;
+    Some((Stamp::Epoch(seconds.checked_mul(1_000_000)?.checked_add(micros)?), rest))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    let digits = str::from_utf8(digits).ok()?;
+    let is_plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_plain.then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// Seconds since 1970, with or without a fraction, as in `journalctl -o short-unix`.
+fn epoch(text: &[u8]) -> Option<(Stamp, &[u8])> {
+    // Ten digits: from 2001 to 2286. Anything shorter is another number.
+    let (head, rest) = text.split_first_chunk::<10>()?;
+    let digits = str::from_utf8(head).ok()?;
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let (micros, rest) = fraction(rest)?;
+    let seconds: i64 = digits.parse().ok()?;
+    Some((Stamp::Epoch(seconds * 1_000_000 + i64::from(micros)), rest))
+}
+
+/// `Nov 24 17:00:00`, RFC 3164; Dovecot's own default too. Some write a fraction or the year
+/// behind it, Cisco's way has the year before the time.
+fn classic(line: &[u8]) -> Option<(Calendar, &[u8])> {
     const MONTHS: [&[u8; 3]; 12] = [
         b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
         b"Dec",
@@ -38,31 +78,67 @@ fn classic(line: &[u8]) -> Option<(Stamp, &[u8])> {
     // One-digit days are padded with a blank.
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     let (day, rest) = number(rest)?;
-    let (hour, minute, second, rest) = time_of_day(rest.strip_prefix(b" ")?)?;
-    let stamp = Stamp {
-        year: None,
-        month,
-        day: small(day)?,
-        hour,
-        minute,
-        second,
-        micros: 0,
-        offset: None,
+    let rest = rest.strip_prefix(b" ")?;
+    let (year_before, rest) = match year_and_blank(rest) {
+        Some((year, rest)) => (Some(year), rest),
+        None => (None, rest),
     };
-    Some((stamp, rest))
+    let (hour, minute, second, rest) = time_of_day(rest)?;
+    let (micros, rest) = fraction(rest)?;
+    let behind = || year_and_blank(rest.strip_prefix(b" ")?);
+    let (year, rest) = match behind() {
+        // The blank behind the year is the caller's.
+        Some((year, after)) if year_before.is_none() => {
+            (Some(year), rest.get(rest.len() - after.len() - 1..)?)
+        }
+        _ => (year_before, rest),
+    };
+    let day = small(day)?;
+    Some((Calendar { year, month, day, hour, minute, second, micros, offset: None }, rest))
 }
 
-/// `2026-11-24T17:00:00.123456+01:00`, RFC 3339, or with a blank for the `T`, and with
-/// fraction and offset left out.
-fn iso_8601(line: &[u8]) -> Option<(Stamp, &[u8])> {
+/// `2026 `.
+fn year_and_blank(text: &[u8]) -> Option<(i16, &[u8])> {
+    let (year, rest) = digits::<4>(text)?;
+    Some((i16::try_from(year).ok()?, rest.strip_prefix(b" ")?))
+}
+
+/// `Tue 2026-11-24 17:00:00 UTC`, `journalctl -o short-full`, and `Tue Nov 24 17:00:00 2026`.
+fn with_weekday(line: &[u8]) -> Option<(Calendar, &[u8])> {
+    const DAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+    let (name, rest) = line.split_first_chunk::<3>()?;
+    let rest = rest.strip_prefix(b" ").filter(|_| DAYS.contains(&name))?;
+    if let Some(found) = classic(rest) {
+        return Some(found);
+    }
+    let (calendar, rest) = iso_8601(rest)?;
+    // The zone is the reader's own, by its abbreviation, unless it is UTC.
+    let zone = rest.strip_prefix(b" ")?;
+    let (zone, after) = zone.split_at(zone.iter().position(|byte| *byte == b' ')?);
+    let offset = match zone {
+        b"UTC" | b"GMT" => Some(0),
+        _ if zone.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-".contains(byte)) => None,
+        _ => return None,
+    };
+    Some((Calendar { offset: offset.or(calendar.offset), ..calendar }, after))
+}
+
+/// `2026-11-24T17:00:00.123456+01:00`, RFC 3339, or with a blank or `_` for the `T`, slashes
+/// in the date, and with fraction and offset left out.
+fn iso_8601(line: &[u8]) -> Option<(Calendar, &[u8])> {
     let (year, rest) = digits::<4>(line)?;
-    let (month, rest) = digits::<2>(rest.strip_prefix(b"-")?)?;
-    let (day, rest) = digits::<2>(rest.strip_prefix(b"-")?)?;
-    let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b" "))?;
+    let (separator, rest) = rest.split_first()?;
+    let (month, rest) = digits::<2>(rest)?;
+    let rest = rest.strip_prefix(std::slice::from_ref(separator))?;
+    let (day, rest) = digits::<2>(rest)?;
+    let (between, rest) = rest.split_first()?;
+    if !b"-/".contains(separator) || !b"T _".contains(between) {
+        return None;
+    }
     let (hour, minute, second, rest) = time_of_day(rest)?;
     let (micros, rest) = fraction(rest)?;
     let (offset, rest) = offset(rest)?;
-    let stamp = Stamp {
+    let calendar = Calendar {
         year: Some(i16::try_from(year).ok()?),
         month: small(month)?,
         day: small(day)?,
@@ -72,7 +148,7 @@ fn iso_8601(line: &[u8]) -> Option<(Stamp, &[u8])> {
         micros,
         offset,
     };
-    Some((stamp, rest))
+    Some((calendar, rest))
 }
 
 fn time_of_day(text: &[u8]) -> Option<(i8, i8, i8, &[u8])> {
@@ -126,7 +202,7 @@ fn small(value: u32) -> Option<i8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stamp, take};
+    use super::{Calendar, Stamp, take};
 
     fn rest(line: &str) -> Option<String> {
         take(line.as_bytes()).map(|(_, rest)| String::from_utf8_lossy(rest).into_owned())
@@ -142,6 +218,16 @@ mod tests {
             "2026-11-24T17:00:00.123456+01:00 mail",
             "2026-11-24T17:00:00,5-0530 mail",
             "2026-11-24T17:00:60Z mail",
+            "2026/11/24 17:00:00 mail",
+            "2026-11-24_17:00:00.12345 mail",
+            "Nov 24 17:00:00.123456 mail",
+            "Nov 24 2026 17:00:00 mail",
+            "Nov 24 17:00:00 2026 mail",
+            "Tue Nov 24 17:00:00 2026 mail",
+            "Tue 2026-11-24 17:00:00 CET mail",
+            "@400000006a0b1c0a2ef02e94 mail",
+            "@1795539600 mail",
+            "1795539600.5 mail",
         ];
         for line in layouts {
             assert_eq!(rest(line).as_deref(), Some("mail"), "{line}");
@@ -151,7 +237,7 @@ mod tests {
     #[test]
     fn keeps_fraction_and_offset() {
         let (stamp, _) = take(b"2026-11-24T17:00:00.1234567-05:30 x").unwrap();
-        let expected = Stamp {
+        let expected = Calendar {
             year: Some(2026),
             month: 11,
             day: 24,
@@ -161,12 +247,40 @@ mod tests {
             micros: 123_456,
             offset: Some(-(5 * 3600 + 30 * 60)),
         };
-        assert_eq!(stamp, expected);
+        assert_eq!(stamp, Stamp::Calendar(expected));
+    }
+
+    #[test]
+    fn labels_of_daemontools_are_ten_seconds_ahead_of_1970() {
+        let at = |line: &[u8]| take(line).map(|(stamp, _)| stamp);
+        assert_eq!(at(b"@400000000000000a00000000 x"), Some(Stamp::Epoch(0)));
+        assert_eq!(at(b"@400000006b05a35a0bebc200 x"), Some(Stamp::Epoch(1_795_531_600_200_000)));
+        assert_eq!(at(b"@000000000000000000000000 x"), None);
+        assert_eq!(at(b"1795539600.5 x"), Some(Stamp::Epoch(1_795_539_600_500_000)));
+    }
+
+    #[test]
+    fn a_year_counts_on_either_side_of_the_time() {
+        for line in ["Nov 24 2025 17:00:00 x", "Nov 24 17:00:00 2025 x"] {
+            let Some((Stamp::Calendar(found), b"x")) = take(line.as_bytes()) else { panic!() };
+            assert_eq!(found.year, Some(2025));
+        }
     }
 
     #[test]
     fn anything_else_is_no_timestamp() {
-        for line in ["", "Nov", "Nov 24", "nov 24 17:00:00 x", "24 Nov 17:00:00 x", "2026-1-1 x"] {
+        for line in [
+            "",
+            "Nov",
+            "Nov 24",
+            "nov 24 17:00:00 x",
+            "24 Nov 17:00:00 x",
+            "2026-1-1 x",
+            "2026-11/24 17:00:00 x",
+            "@4000 x",
+            "17955396 x",
+            "Tue x",
+        ] {
             assert_eq!(rest(line), None, "{line}");
         }
     }

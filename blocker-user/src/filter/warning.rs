@@ -29,20 +29,25 @@ pub enum Doubt {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, text, doubt } = self;
-        write!(f, "{origin}: {text}: ")?;
-        f.write_str(match doubt {
-            Doubt::NotAnchored => {
+        write!(f, "{origin}: {text}: {doubt}")
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnchored => {
                 "does not begin with ^, so a client that can put text of its own on the line (a \
                  user name) can put another's address there and have it banned"
             }
-            Doubt::CatchAll => {
+            Self::CatchAll => {
                 "begins with ^.*, which matches wherever a pattern without ^ would: a client \
                  that can put text of its own on the line can have another's address banned"
             }
-            Doubt::Network => {
+            Self::Network => {
                 "may take a network (192.0.2.0/24) for the address; such a line is not counted"
             }
-            Doubt::Excuse => {
+            Self::Excuse => {
                 "does not begin with ^, so a client that can put text of its own on the line (a \
                  user name) can have its failures ignored"
             }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Ban, Bantime, IgnoreList, Jail, Outcome, Policy, Spared};
 use crate::{
-    dovecot::{Failure, Mode, Rule},
+    dovecot::{Failure, Mode, Place, Rule},
     time::LogTime,
 };
 
@@ -14,7 +14,15 @@ static PROBE: Rule = rule(Mode::Aggressive);
 static GUESS: Rule = rule(Mode::Normal);
 
 const fn rule(mode: Mode) -> Rule {
-    Rule { name: "test", mode, source: "", example: "" }
+    Rule {
+        name: "test",
+        mode,
+        place: Place::Reason,
+        words: &[],
+        codes: &[],
+        source: "",
+        example: "",
+    }
 }
 
 fn policy() -> Policy {

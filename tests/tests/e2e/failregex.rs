@@ -8,7 +8,7 @@ use std::{io::Write as _, net::IpAddr, process::Stdio};
 use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{needs, process::command};
 use blocker_user::{
-    dovecot::{Event, Judge, Mode},
+    dovecot::{Event, Judge, Mode, SessionCheck, Settings},
     filter::{Filter, FilterOption, Origin, Pattern},
     time::LogTime,
 };
@@ -123,7 +123,12 @@ fn judge(case: &Case) -> Result<Option<IpAddr>, String> {
     let ignore = case.ignoreregex.iter().map(of(FilterOption::Ignoreregex));
     let filter = Filter::compile(fail.chain(ignore))
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<String>())?;
-    let mut judge = Judge::new(Mode::Normal, TimeZone::UTC).with_filter(filter);
+    let settings = Settings {
+        mode: Mode::Normal,
+        zone: TimeZone::UTC,
+        session_check: SessionCheck::default(),
+    };
+    let mut judge = Judge::new(settings).with_filter(filter, true);
     Ok(judge.judge(case.line.as_bytes(), NOW).event.and_then(|event| match event {
         Event::Failure(failure) => (failure.rule.name == "failregex").then_some(failure.ip),
         Event::Login { .. } => None,

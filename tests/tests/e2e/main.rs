@@ -11,6 +11,7 @@ mod policy;
 mod restart;
 mod sandbox;
 mod source;
+mod verdicts;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         restart::trials(),
         sandbox::trials(),
         source::trials(),
+        verdicts::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

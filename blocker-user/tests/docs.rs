@@ -1,0 +1,61 @@
+//! The pages of `docs/` that are made from the program: each is what it would be made to now.
+
+use std::{env, fmt::Write as _, fs, path::Path};
+
+use blocker_user::dovecot::{Mode, Place, RULES, Rule};
+
+const HEAD: &str = "\
+# The rules
+
+A line counts against an address if one of these rules finds its words. `normal` rules count
+in both modes, `aggressive` rules in `mode = aggressive` only. This page is made from the table
+that the program judges by; `doveblock rules` prints the same, `--format json` for programs.
+
+Words mean something in one place only: a user name that looks like them counts for nothing.
+Where Dovecot 2.4 writes an event code behind its words, the code is believed instead.
+";
+
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::Reason => "in the parentheses that give a login process's reason, from their start",
+        Place::Cause => "in what a login process says of how the connection ended",
+        Place::Head => "at the start of a login process's line that gives no reason",
+        Place::Verdict => "at the start of what a password database found",
+        Place::Pam => "in a PAM module's own line",
+    }
+}
+
+fn codes(texts: &[&str]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("`{}`", text.trim_end())).collect();
+    quoted.join(", ")
+}
+
+fn section(rule: &Rule) -> String {
+    let mut text = format!("\n## {}\n\n", rule.name);
+    let _ = writeln!(text, "- Mode: {}", rule.mode);
+    let _ = writeln!(text, "- Words: {}, {}", codes(rule.words), place(rule.place));
+    if !rule.codes.is_empty() {
+        let _ = writeln!(text, "- Codes of 2.4: {}", codes(rule.codes));
+    }
+    let _ = writeln!(text, "- Source: {}\n\n```\n{}\n```", rule.source, rule.example);
+    text
+}
+
+fn rules_page() -> String {
+    let of = |mode: Mode| RULES.into_iter().filter(move |rule| rule.mode == mode).map(section);
+    HEAD.to_owned() + &of(Mode::Normal).chain(of(Mode::Aggressive)).collect::<String>()
+}
+
+#[test]
+fn the_page_about_the_rules_is_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
+    let page = rules_page();
+    if env::var_os("DOVEBLOCK_WRITE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/rules.md is not what the rules are; DOVEBLOCK_WRITE_DOCS=1 cargo test -p blocker-user --test docs writes it"
+    );
+}
