@@ -177,7 +177,8 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
             continue;
         };
         let user = tail.trim_ascii_start().strip_prefix(b"user=");
-        if tail.is_empty() || name.is_empty() || user == Some(name) {
+        // Linux-PAM leaves a blank where it has no second name to write.
+        if tail.trim_ascii_end().is_empty() || name.is_empty() || user == Some(name) {
             if found.is_some_and(|other| other != ip) {
                 return None;
             }

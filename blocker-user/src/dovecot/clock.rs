@@ -2,7 +2,7 @@
 
 use jiff::{
     civil::{Date, DateTime, Time},
-    tz::{Offset, TimeZone},
+    tz::{AmbiguousOffset, Offset, TimeZone},
 };
 
 use super::timestamp::{Calendar, Stamp};
@@ -10,6 +10,10 @@ use crate::time::LogTime;
 
 const HOUR_SECS: i64 = 3600;
 const DAY_SECS: i64 = 24 * HOUR_SECS;
+/// How far the clocks of two hosts, or the lines of one log, may be apart.
+const CLOCKS_DIFFER_SECS: i64 = 300;
+/// There can be as many years between two of the last days of February.
+const LEAP_YEARS_APART: i16 = 8;
 
 pub(super) struct LineClock {
     zone: TimeZone,
@@ -17,11 +21,13 @@ pub(super) struct LineClock {
     /// in seconds. Zones change their offset on quarter hours at the finest, and hardly ever
     /// off the hour; the lines of one hour share one look into the zone's rules.
     cached: Option<(i64, i64)>,
+    /// The latest point in time, in seconds since 1970, that a repeated hour resolved to.
+    latest_repeated: Option<i64>,
 }
 
 impl LineClock {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, cached: None }
+        Self { zone, cached: None, latest_repeated: None }
     }
 
     /// `None` for a date that does not exist.
@@ -31,46 +37,66 @@ impl LineClock {
             Stamp::Calendar(calendar) => calendar,
         };
         match stamp.year {
-            Some(year) => self.in_year(stamp, year),
+            Some(year) => self.in_year(stamp, year, now),
             None => {
                 let this_year = self.year_of(now)?;
                 // A log is written in the past. A day of grace covers clocks that differ;
                 // what lies further ahead was written last year.
                 let latest = now.as_secs().saturating_add(DAY_SECS);
-                [this_year.checked_add(1)?, this_year, this_year.checked_sub(1)?]
-                    .into_iter()
-                    .filter_map(|year| self.in_year(stamp, year))
+                let years = this_year.checked_sub(LEAP_YEARS_APART)?..=this_year.checked_add(1)?;
+                years
+                    .rev()
+                    .filter_map(|year| self.in_year(stamp, year, now))
                     .find(|at| at.as_secs() <= latest)
             }
         }
     }
 
-    fn in_year(&mut self, stamp: &Calendar, year: i16) -> Option<LogTime> {
+    fn in_year(&mut self, stamp: &Calendar, year: i16, now: LogTime) -> Option<LogTime> {
         let date = Date::new(year, stamp.month, stamp.day).ok()?;
         let time = Time::new(stamp.hour, stamp.minute, stamp.second, 0).ok()?;
         let local = date.to_datetime(time);
         let as_if_utc = Offset::UTC.to_timestamp(local).ok()?.as_second();
         let offset = match stamp.offset {
             Some(offset) => i64::from(offset),
-            None => self.offset_at(local, as_if_utc)?,
+            None => self.offset_at(local, as_if_utc, now)?,
         };
         let micros = (as_if_utc - offset) * 1_000_000 + i64::from(stamp.micros);
         Some(LogTime::from_micros(micros))
     }
 
-    fn offset_at(&mut self, local: DateTime, as_if_utc: i64) -> Option<i64> {
+    fn offset_at(&mut self, local: DateTime, as_if_utc: i64, now: LogTime) -> Option<i64> {
         let hour = as_if_utc.div_euclid(HOUR_SECS);
         if let Some((cached, offset)) = self.cached
             && cached == hour
         {
             return Some(offset);
         }
-        // A local time that DST skips or repeats is taken as RFC 5545 does: at the offset
-        // before the change.
-        let at = self.zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        let local = self.zone.to_ambiguous_timestamp(local);
+        if let AmbiguousOffset::Fold { before, after } = local.offset() {
+            let [first, second] = [before, after].map(|offset| i64::from(offset.seconds()));
+            return Some(self.in_repeated_hour(as_if_utc, first, second, now));
+        }
+        // A local time that DST skips is taken as RFC 5545 does: at the offset before.
+        let at = local.compatible().ok()?;
         let offset = as_if_utc - at.as_second();
         self.cached = Some((hour, offset));
         Some(offset)
+    }
+
+    /// Which of the two offsets holds for a local time that DST repeats. A line that was just
+    /// written tells by the clock. In an old log the order of lines does: time goes on.
+    fn in_repeated_hour(&mut self, as_if_utc: i64, first: i64, second: i64, now: LogTime) -> i64 {
+        let (earlier, later) = (as_if_utc - first, as_if_utc - second);
+        let now = now.as_secs();
+        let is_later = if now <= later + HOUR_SECS {
+            later <= now + CLOCKS_DIFFER_SECS
+        } else {
+            self.latest_repeated.is_some_and(|seen| earlier < seen - CLOCKS_DIFFER_SECS)
+        };
+        let (at, offset) = if is_later { (later, second) } else { (earlier, first) };
+        self.latest_repeated = Some(self.latest_repeated.map_or(at, |seen| seen.max(at)));
+        offset
     }
 
     fn year_of(&self, now: LogTime) -> Option<i16> {
@@ -99,6 +125,7 @@ mod tests {
         assert_eq!(year_of("Jan  1 00:00:01", "2026-12-31T23:59:58Z"), "2027");
         assert_eq!(year_of("Nov 24 17:00:00", "2026-11-24T17:00:00Z"), "2026");
         assert_eq!(year_of("Feb 29 12:00:00", "2025-01-05T00:00:00Z"), "2024");
+        assert_eq!(year_of("Feb 29 12:00:00", "2027-01-05T00:00:00Z"), "2024");
     }
 
     #[test]
@@ -106,9 +133,35 @@ mod tests {
         let berlin = |stamp| resolve("Europe/Berlin", stamp, "2026-12-01T00:00:00Z");
         assert_eq!(berlin("2026-07-01 12:00:00").as_deref(), Some("2026-07-01T10:00:00Z"));
         assert_eq!(berlin("2026-11-24 12:00:00").as_deref(), Some("2026-11-24T11:00:00Z"));
-        // Repeated, skipped.
-        assert_eq!(berlin("2026-10-25 02:30:00").as_deref(), Some("2026-10-25T00:30:00Z"));
+        // Skipped.
         assert_eq!(berlin("2026-03-29 02:30:00").as_deref(), Some("2026-03-29T01:30:00Z"));
+    }
+
+    #[test]
+    fn in_the_hour_that_comes_twice_the_clock_tells_of_which_a_new_line_is() {
+        let berlin = |now| resolve("Europe/Berlin", "Oct 25 02:30:00", now);
+        for (now, at) in [
+            ("2026-10-25T00:30:10Z", "2026-10-25T00:30:00Z"),
+            ("2026-10-25T01:29:59Z", "2026-10-25T01:30:00Z"),
+            ("2026-10-25T01:30:10Z", "2026-10-25T01:30:00Z"),
+            ("2026-10-25T02:10:00Z", "2026-10-25T01:30:00Z"),
+            ("2026-12-01T00:00:00Z", "2026-10-25T00:30:00Z"),
+        ] {
+            assert_eq!(berlin(now).as_deref(), Some(at), "{now}");
+        }
+    }
+
+    #[test]
+    fn in_an_old_log_the_hour_that_comes_twice_is_told_by_the_order_of_lines() {
+        let mut clock = LineClock::new(TimeZone::get("Europe/Berlin").unwrap());
+        let now = LogTime::from("2026-12-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap());
+        let mut resolve = |stamp: &str| {
+            let (stamp, _) = timestamp::take(format!("Oct 25 {stamp} ").as_bytes()).unwrap();
+            clock.resolve(&stamp, now).map(|at| at.to_string()[11..16].to_owned())
+        };
+        let told = ["01:59:00", "02:10:00", "02:59:59", "02:00:01", "02:40:00", "03:00:00"]
+            .map(|stamp| resolve(stamp).unwrap());
+        assert_eq!(told, ["23:59", "00:10", "00:59", "01:00", "01:40", "02:00"]);
     }
 
     #[test]

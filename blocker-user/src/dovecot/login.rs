@@ -1,15 +1,17 @@
 //! Lines of the login processes: `Disconnected: … (reason): user=<…>, …, rip=…, …`.
 //!
 //! Such a line has two halves. The first is Dovecot's own words up to `): ` and the first
-//! field; no client text is in it. The second is `login_log_format_elements`, and there the
-//! user name is whatever the client sent, `>` and `,` included. An address is therefore
-//! chosen by position, never by what it looks like:
+//! field. The second is `login_log_format_elements`, and there the user name is whatever the
+//! client sent, `>` and `,` included; so are elements that an admin added, such as the server
+//! name of the TLS handshake. An address is therefore never chosen by what it looks like:
 //!
-//! - before `user=` only Dovecot writes, so a `rip=` there is the client's;
-//! - otherwise the client's `rip=` follows the name, so it is the last one: nothing a client
-//!   writes comes behind it in the elements Dovecot documents (`method=` is in upper case);
-//! - where an admin added such elements, and several addresses differ, the session id at the
-//!   very end of the line decides. It is behind the name, so the name cannot forge it.
+//! - where all `rip=` agree there is nothing to choose;
+//! - otherwise the session id decides that ends the line, as in Dovecot's own format. It is
+//!   behind the name, so the name cannot forge it;
+//! - without one, position does: a `rip=` before the name is Dovecot's, and so is the last one
+//!   behind it. Where an unknown element could have brought the others, the line says nothing.
+//!
+//! Whoever adds elements with client text to the format should keep `session=` at its end.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -17,10 +19,10 @@ use super::{
     SessionCheck,
     event::{Event, Failure, Guesses, Session},
     rules::{
-        self, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS, Rule,
-        TLS_UNFINISHED,
+        self, AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS,
+        Rule, SASL_UNFINISHED, TLS_UNFINISHED,
     },
-    scan::{address, contains, number, split_at, split_at_last},
+    scan::{address, contains, number, split_at, split_at_byte, split_at_last},
     session,
 };
 
@@ -35,6 +37,15 @@ const ENDED: [&[u8]; 5] = [
 /// Connections that end for no fault of the client.
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
+/// Reasons and codes for which no number of attempts is guilt.
+const SERVERS: [&[u8]; 6] = [
+    b"temp_fail",
+    b"internal",
+    b"auth_process",
+    b"process_full",
+    b"connection_limit",
+    b"proxy_dest_connect_failed",
+];
 /// TLS alerts by which a client says that it does not like the server's certificate: after
 /// the certificate has expired, that is every honest customer.
 const CERTIFICATE_REFUSED: [&[u8]; 6] = [
@@ -49,7 +60,7 @@ const CERTIFICATE_REFUSED: [&[u8]; 6] = [
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     if let Some(fields) = LOGIN_WORDS.iter().find_map(|head| message.strip_prefix(head.as_bytes()))
     {
-        let ip = client(fields)?;
+        let ip = client(fields, false)?;
         let session = session_of(fields, ip, check)?;
         return Some(Event::Login { ip, session });
     }
@@ -57,7 +68,7 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
         ENDED.iter().find_map(|head| Some((*head, message.strip_prefix(*head)?)))?;
     let (words, fields) = halves(after_head)?;
     let rule = rule(head, words, fields)?;
-    let ip = client(fields)?;
+    let ip = client(fields, rule.mode == Mode::Aggressive)?;
     let session = session_of(fields, ip, check)?;
     let (attempts, waited) = numbers(words);
     Some(Event::Failure(Failure {
@@ -72,6 +83,9 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
 /// says more than that, and can excuse it.
 fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
     let by_cause = || rules::by_cause(words);
+    if hides_guesses(words, fields) {
+        return Some(&AUTH_FAILED);
+    }
     let by_reason = match last_group(words) {
         Some(_) => reason(words),
         None => by_cause().or_else(|| rules::by_head(head)),
@@ -95,11 +109,37 @@ fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
     }
     // Nobody is named on such a line: the fields are Dovecot's and OpenSSL's text alone.
     let fields = if contains(fields, b"user=<>") { fields } else { b"" };
-    let is_refused = |alert: &&[u8]| contains(words, alert) || contains(fields, alert);
-    if CERTIFICATE_REFUSED.iter().any(is_refused) {
+    if refuses_certificate(words) || refuses_certificate(fields) {
         return None;
     }
     by_cause().or_else(|| rules::by_cause(fields)).or(Some(rule))
+}
+
+/// Whether OpenSSL, and not the subject of a client's certificate, tells of such an alert.
+fn refuses_certificate(text: &[u8]) -> bool {
+    /// `SSL routines:ssl3_read_bytes:sslv3 alert bad certificate`, or with newer versions
+    /// without the function.
+    const LONGEST: usize = 80;
+    memchr::memmem::find_iter(text, b"SSL routines:").any(|at| {
+        let end = text.len().min(at + LONGEST);
+        let said = text.get(at..end).unwrap_or_default();
+        CERTIFICATE_REFUSED.iter().any(|alert| contains(said, alert))
+    })
+}
+
+/// A connection that guessed and then did something else to end on: the reason is of the last
+/// thing it did. Versions before 2.4 give no number there, but name whom the guesses were for.
+fn hides_guesses(words: &[u8], fields: &[u8]) -> bool {
+    /// Honest clients try again, or by another mechanism, but not for ever.
+    const MOST_TRIES: u32 = 2;
+    let Some((before, last)) = last_group(words) else { return false };
+    let is_unfinished = reason(words).is_some_and(|rule| *rule == SASL_UNFINISHED);
+    if is_unfinished {
+        return numbers(words).0 > 1 || !contains(fields, b"user=<>");
+    }
+    // Of these the server's side is the cause, however often it was tried.
+    let is_servers = [last, before].iter().any(|text| SERVERS.iter().any(|it| contains(text, it)));
+    reason(words).is_none() && numbers(words).0 > MOST_TRIES && !is_servers
 }
 
 /// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the
@@ -129,7 +169,8 @@ fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     memchr::memmem::find_iter(text, b"): ").find_map(|at| {
         let fields = text.get(at + 3..)?;
-        let name = fields.iter().position(|byte| !byte.is_ascii_lowercase())?;
+        let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        let name = fields.iter().position(|byte| !is_name(byte))?;
         (name > 0 && fields.get(name) == Some(&b'=')).then_some((text.get(..=at)?, fields))
     })
 }
@@ -159,25 +200,43 @@ fn last_group(words: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((words.get(..start)?, words.get(start + 1..)?))
 }
 
-/// The client's address. See the head of this file.
-fn client(fields: &[u8]) -> Option<IpAddr> {
+/// The client's address. See the head of this file. A probe has no name.
+fn client(fields: &[u8], is_probe: bool) -> Option<IpAddr> {
     const RIP: &[u8] = b"rip=";
     let is_field =
         |at: &usize| matches!(at.checked_sub(1).map(|i| fields.get(i)), None | Some(Some(b' ')));
     let value = |at: usize| fields.get(at + RIP.len()..).and_then(field_address);
-    let name = memchr::memmem::find(fields, b"user=").unwrap_or(fields.len());
-    let mut found = memchr::memmem::find_iter(fields, RIP).filter(is_field);
+    let found = || memchr::memmem::find_iter(fields, RIP).filter(is_field);
 
-    let first = found.next()?;
-    if first < name {
+    let first = found().next()?;
+    let last = found().last()?;
+    if found().all(|at| value(at) == value(first)) {
         return value(first);
     }
-    let Some(last) = found.last() else { return value(first) };
-    let by_session = session::last(fields).map(|(_, ip)| ip).filter(|ip| {
-        let mut all = memchr::memmem::find_iter(fields, RIP).filter(is_field);
-        all.any(|at| value(at) == Some(*ip))
-    });
-    by_session.or_else(|| value(last))
+    let by_session = session::last(fields).map(|(_, ip)| ip);
+    if by_session.is_some() && found().any(|at| value(at) == by_session) {
+        return by_session;
+    }
+    if first == 0 {
+        return value(first);
+    }
+    let name = memchr::memmem::find(fields, b"user=").unwrap_or(fields.len());
+    // The elements that no name can have brought: those before it, and all where there is none.
+    let certain = if is_probe { fields } else { fields.get(..name)? };
+    if has_unknown_element(certain) {
+        return None;
+    }
+    value(if first < name { first } else { last })
+}
+
+/// Whether there is an element that is not Dovecot's own, and may hold a client's text.
+fn has_unknown_element(fields: &[u8]) -> bool {
+    const OWN: [&[u8]; 9] =
+        [b"user", b"method", b"rip", b"rport", b"lip", b"lport", b"mpid", b"pid", b"session"];
+    fields
+        .split(|byte| *byte == b' ')
+        .filter_map(|element| split_at_byte(element, b'='))
+        .any(|(key, _)| !OWN.contains(&key))
 }
 
 /// The address at the start of `text`, up to the end of its field.

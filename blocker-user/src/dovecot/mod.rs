@@ -25,6 +25,9 @@ use prefix::{Prefix, Service};
 pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
 pub use rules::{LOGIN_WORDS, Mode, Place, RULES, Rule, UnknownMode};
 
+/// Longer lines arrive without their end. Dovecot's own limit for a line is far below.
+pub(crate) const CUT_AT: usize = 64 * 1024;
+
 /// What a mismatch between a line's address and the address inside its session id means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SessionCheck {
@@ -90,8 +93,17 @@ impl Judge {
             return Judgement { time, event: prefix.and_then(|prefix| self.event(&prefix)) };
         }
         let Some(prefix) = prefix::split(line) else { return NOTHING };
-        let time = prefix.stamp.as_ref().and_then(|stamp| self.clock.resolve(stamp, now));
-        Judgement { time, event: self.event(&prefix) }
+        let time = match &prefix.stamp {
+            // A date that does not exist is no reason to take the line for a new one.
+            Some(stamp) => match self.clock.resolve(stamp, now) {
+                Some(time) => Some(time),
+                None => return NOTHING,
+            },
+            None => None,
+        };
+        // The end of a line says whose it is, and that of one so long was cut off on its way.
+        let event = if line.len() < CUT_AT { self.event(&prefix) } else { None };
+        Judgement { time, event }
     }
 
     fn event(&self, prefix: &Prefix<'_>) -> Option<Event> {

@@ -1,8 +1,7 @@
 //! Chunks to lines, in bounded memory.
 
-/// Longer lines are cut here and the rest is dropped up to the next newline. Dovecot's own
-/// limit for a log line is far below.
-const MAX_LINE: usize = 64 * 1024;
+/// Longer lines are cut here and the rest is dropped up to the next newline.
+const MAX_LINE: usize = crate::dovecot::CUT_AT;
 
 /// Holds the beginning of a line whose end has not been read yet.
 #[derive(Default)]

@@ -36,7 +36,7 @@ pub(in crate::dovecot) static NO_AUTH_ATTEMPTS: Rule = Rule {
     source: LOGIN_COMMON,
     example: "managesieve-login: Disconnected: Connection closed (no auth attempts in 2 secs): user=<>, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>",
 };
-static AUTH_FAILED: Rule = Rule {
+pub(in crate::dovecot) static AUTH_FAILED: Rule = Rule {
     name: "auth-failed",
     mode: Mode::Normal,
     place: Place::Reason,
@@ -72,7 +72,7 @@ static PROXY_AUTH_FAILED: Rule = Rule {
     source: LOGIN_COMMON,
     example: "imap-login: Disconnected: Connection closed (proxy dest auth failed): user=<alice>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>",
 };
-static SASL_UNFINISHED: Rule = Rule {
+pub(in crate::dovecot) static SASL_UNFINISHED: Rule = Rule {
     name: "sasl-unfinished",
     mode: Mode::Aggressive,
     place: Place::Reason,
