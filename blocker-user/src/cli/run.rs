@@ -49,6 +49,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     let jail = Jail::new(
         config.policy.clone(),
         IgnoreList::new(config.ignoreip.clone(), config.ignoreself),
+        daemon::random(),
     );
     let pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),

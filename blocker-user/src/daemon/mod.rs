@@ -8,10 +8,13 @@ mod own;
 mod pipeline;
 mod stats;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-    mpsc,
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
 };
 
 use ipnet::IpNet;
@@ -88,4 +91,10 @@ pub type AnyFirewall = Box<dyn Firewall>;
 #[must_use]
 pub fn wall_clock() -> LogTime {
     LogTime::from(jiff::Timestamp::now())
+}
+
+/// A number that nobody outside can foresee: the standard library seeds its hashers so.
+#[must_use]
+pub fn random() -> u64 {
+    RandomState::new().hash_one(())
 }

@@ -8,6 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IgnoreList {
     networks: Vec<IpNet>,
+    /// What the names on the list stand for; resolved elsewhere, as that takes time.
+    named: Vec<IpAddr>,
     own: Vec<IpAddr>,
     ignoreself: bool,
 }
@@ -16,7 +18,11 @@ impl IgnoreList {
     /// With `ignoreself`, loopback and whatever [`IgnoreList::set_own`] is given count too.
     #[must_use]
     pub fn new(networks: Vec<IpNet>, ignoreself: bool) -> Self {
-        Self { networks, own: Vec::new(), ignoreself }
+        Self { networks, named: Vec::new(), own: Vec::new(), ignoreself }
+    }
+
+    pub(super) fn set_named(&mut self, named: Vec<IpAddr>) {
+        self.named = named.into_iter().map(|ip| ip.to_canonical()).collect();
     }
 
     pub(super) fn set_own(&mut self, own: Vec<IpAddr>) {
@@ -26,13 +32,14 @@ impl IgnoreList {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let own = self.ignoreself && (ip.is_loopback() || self.own.contains(&ip));
-        own || self.networks.iter().any(|net| net.contains(&ip))
+        own || self.named.contains(&ip) || self.networks.iter().any(|net| net.contains(&ip))
     }
 
     /// Everything that is ignored, as networks.
     #[must_use]
     pub fn networks(&self) -> Vec<IpNet> {
         let mut all = self.networks.clone();
+        all.extend(self.named.iter().map(|&ip| IpNet::from(ip)));
         if self.ignoreself {
             all.push(IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8)));
             all.push(IpNet::V6(Ipv6Net::from(std::net::Ipv6Addr::LOCALHOST)));
@@ -64,5 +71,17 @@ mod tests {
         }
         assert!(!list.contains("192.0.2.2".parse().unwrap()));
         assert_eq!(list.networks().len(), 4);
+    }
+
+    #[test]
+    fn what_a_name_stood_for_before_is_not_ignored_any_more() {
+        let mut list = IgnoreList::new(Vec::new(), false);
+        list.set_named(vec!["192.0.2.7".parse().unwrap(), "::ffff:192.0.2.8".parse().unwrap()]);
+        assert!(list.contains("192.0.2.7".parse().unwrap()));
+        assert!(list.contains("192.0.2.8".parse().unwrap()));
+        assert_eq!(list.networks().len(), 2);
+        list.set_named(vec!["192.0.2.9".parse().unwrap()]);
+        assert!(!list.contains("192.0.2.7".parse().unwrap()));
+        assert!(list.contains("192.0.2.9".parse().unwrap()));
     }
 }

@@ -1,0 +1,88 @@
+//! Earlier bans, for `bantime.increment`.
+//!
+//! fail2ban keeps one row per address: how many bans, when the last one began and how long it
+//! was. The row is purged `dbpurgeage` after that ban's end. The jail does the same and asks
+//! at each use, so that the outcome does not depend on when somebody sweeps.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{key::Key, lru::Lru};
+use crate::time::LogTime;
+
+/// What is known of the earlier bans of one client: what a store keeps, and what
+/// [`super::Jail::remember`] takes back after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    pub subject: IpNet,
+    pub bans: u32,
+    /// When the last ban began.
+    pub at: LogTime,
+    /// When it ends or ended; `None` for one without end.
+    pub end: Option<LogTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    pub(super) bans: u32,
+    pub(super) at: LogTime,
+    end: LogTime,
+}
+
+const FOREVER: LogTime = LogTime::from_micros(i64::MAX);
+
+/// Bounded: the client whose last ban was noted longest ago is forgotten first.
+pub(super) struct Histories {
+    by_subject: Lru<Key, Past>,
+    capacity: usize,
+}
+
+impl Histories {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { by_subject: Lru::new(), capacity: capacity.max(1) }
+    }
+
+    /// What is known of `key`, unless its last ban ended longer than `purge` ago.
+    pub(super) fn of(&self, key: &Key, now: LogTime, purge: Duration) -> Option<Past> {
+        self.by_subject.get(key).filter(|past| !past.is_purged(now, purge)).copied()
+    }
+
+    pub(super) fn note(&mut self, key: Key, bans: u32, at: LogTime, end: Option<LogTime>) {
+        if self.by_subject.get(&key).is_none() && self.by_subject.len() >= self.capacity {
+            self.by_subject.pop_oldest();
+        }
+        self.by_subject.insert(key, Past { bans, at, end: end.unwrap_or(FOREVER) });
+    }
+
+    /// A ban that should not have been.
+    pub(super) fn take_back(&mut self, key: &Key) {
+        match self.by_subject.get_mut(key) {
+            Some(past) if past.bans > 1 => past.bans -= 1,
+            _ => self.forget(key),
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.by_subject.remove(key);
+    }
+
+    pub(super) fn expire(&mut self, now: LogTime, purge: Duration) {
+        self.by_subject.expire(|past| past.is_purged(now, purge));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = History> {
+        self.by_subject.iter().map(|(key, past)| History {
+            subject: (*key).into(),
+            bans: past.bans,
+            at: past.at,
+            end: (past.end != FOREVER).then_some(past.end),
+        })
+    }
+}
+
+impl Past {
+    fn is_purged(&self, now: LogTime, purge: Duration) -> bool {
+        self.end != FOREVER && self.end < now.before(purge)
+    }
+}
