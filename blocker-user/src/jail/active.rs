@@ -28,15 +28,15 @@ impl Active {
         Self { bans: Lru::new(), by_end: BTreeSet::new() }
     }
 
-    /// Whether a ban is in force. One whose end has come is not, though nobody has been told
-    /// of its end yet.
+    /// Whether a ban is in force. One whose end has passed is not, though nobody has been told
+    /// of that yet; at its very end it is, as in fail2ban.
     pub(super) fn is_banned(&self, key: &Key, now: LogTime) -> bool {
-        self.bans.get(key).is_some_and(|ban| ban.end > now)
+        self.bans.get(key).is_some_and(|ban| ban.end >= now)
     }
 
     /// What the ban in force was decided on.
     pub(super) fn evidence(&mut self, key: &Key, now: LogTime) -> Option<&mut Evidence> {
-        self.bans.get_mut(key).filter(|ban| ban.end > now).map(|ban| &mut ban.evidence)
+        self.bans.get_mut(key).filter(|ban| ban.end >= now).map(|ban| &mut ban.evidence)
     }
 
     /// Adds more evidence to a ban in force, and moves its end back if `end` is later; `false`
@@ -72,7 +72,7 @@ impl Active {
     pub(super) fn expire(&mut self, now: LogTime) -> Vec<IpNet> {
         let mut ended = Vec::new();
         while let Some(&(end, key)) = self.by_end.first() {
-            if end > now {
+            if end >= now {
                 break;
             }
             self.by_end.pop_first();

@@ -1,8 +1,9 @@
 //! Earlier bans, for `bantime.increment`.
 //!
 //! fail2ban keeps one row per address: how many bans, when the last one began and how long it
-//! was. The row is purged `dbpurgeage` after that ban's end. The jail does the same and asks
-//! at each use, so that the outcome does not depend on when somebody sweeps.
+//! was. It purges the row once that began longer ago than `dbpurgeage` and three times its
+//! length. The jail does the same and asks at each use, so that the outcome does not depend on
+//! when somebody sweeps.
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl Histories {
         Self { by_subject: Lru::new(), capacity: capacity.max(1) }
     }
 
-    /// What is known of `key`, unless its last ban ended longer than `purge` ago.
+    /// What is known of `key`, unless that is too old.
     pub(super) fn of(&self, key: &Key, now: LogTime, purge: Duration) -> Option<Past> {
         self.by_subject.get(key).filter(|past| !past.is_purged(now, purge)).copied()
     }
@@ -71,8 +72,9 @@ impl Histories {
         self.by_subject.expire(|past| past.is_purged(now, purge));
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = History> {
-        self.by_subject.iter().map(|(key, past)| History {
+    pub(super) fn iter(&self, now: LogTime, purge: Duration) -> impl Iterator<Item = History> {
+        let known = self.by_subject.iter().filter(move |(_, past)| !past.is_purged(now, purge));
+        known.map(|(key, past)| History {
             subject: (*key).into(),
             bans: past.bans,
             at: past.at,
@@ -83,6 +85,7 @@ impl Histories {
 
 impl Past {
     fn is_purged(&self, now: LogTime, purge: Duration) -> bool {
-        self.end != FOREVER && self.end < now.before(purge)
+        let length = self.end.since(self.at);
+        self.end != FOREVER && self.end.after(length).after(length) < now.before(purge)
     }
 }

@@ -121,13 +121,11 @@ impl Jail {
         let extra = increment.failures(earlier, share.maxretry).saturating_sub(1);
 
         let outcome = self.add(failed, guesses);
-        // fail2ban counts the rest a moment later, when the first may have led to a ban.
-        match extra.saturating_mul(guesses) {
-            0 => outcome,
-            extra => match (outcome, self.add(failed, extra)) {
-                (Outcome::Counted { .. }, second) => second,
-                (first, _) => first,
-            },
+        let extra = extra.saturating_mul(guesses);
+        // fail2ban counts these a moment after the first, and not if that was enough.
+        match outcome {
+            Outcome::Counted { .. } if extra > 0 => self.add(failed, extra),
+            _ => outcome,
         }
     }
 
@@ -288,8 +286,8 @@ impl Jail {
     }
 
     /// All that a later life should be told with [`Jail::remember`].
-    pub fn history(&self) -> impl Iterator<Item = History> {
-        self.histories.iter()
+    pub fn history(&self, now: LogTime) -> impl Iterator<Item = History> {
+        self.histories.iter(now, self.policy.dbpurgeage)
     }
 
     /// Replaces the addresses of this host itself.

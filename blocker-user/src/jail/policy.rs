@@ -50,7 +50,7 @@ pub struct Policy {
     pub bantime: Bantime,
     /// Longer bans for who was banned before.
     pub increment: Increment,
-    /// How long after its end a ban is remembered for that.
+    /// How long a ban is remembered for that: this and three times the ban, from its begin.
     pub dbpurgeage: Duration,
     /// Length of the IPv6 prefix that counts as one client, and is banned as one.
     pub ipv6_prefix: u8,

@@ -114,9 +114,9 @@ fn failures_during_a_ban_prolong_it_and_never_shorten_it() {
 fn an_ended_ban_is_reported_once_and_the_next_is_a_new_one() {
     let mut jail = jail();
     fail(&mut jail, "192.0.2.7", 3, 0);
-    assert_eq!(jail.expire(secs(3599)), []);
-    assert_eq!(jail.expire(secs(3600)), ["192.0.2.7/32".parse().unwrap()]);
-    assert_eq!(jail.expire(secs(3600)), []);
+    assert_eq!(jail.expire(secs(3600)), [], "fail2ban has it end after its end");
+    assert_eq!(jail.expire(secs(3601)), ["192.0.2.7/32".parse().unwrap()]);
+    assert_eq!(jail.expire(secs(3601)), []);
     assert!(is_ban(fail(&mut jail, "192.0.2.7", 3, 3601)));
 }
 

@@ -37,7 +37,7 @@ struct Model {
 
 impl Model {
     fn banned(&self, client: u8, now: i64) -> bool {
-        self.bans.iter().any(|&(who, end)| who == client && end > now)
+        self.bans.iter().any(|&(who, end)| who == client && end >= now)
     }
 }
 

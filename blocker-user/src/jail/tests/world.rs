@@ -87,7 +87,7 @@ fn live(steps: &[Step], sweeps: bool) -> Result<Diary, TestCaseError> {
             match outcome {
                 Outcome::Banned(ban) => {
                     let in_force = bans.insert(client, ban.expires).flatten();
-                    prop_assert!(in_force.is_none_or(|end| end <= read), "{diary:?}");
+                    prop_assert!(in_force.is_none_or(|end| end < read), "{diary:?}");
                 }
                 Outcome::Prolonged(ban) => {
                     let before = bans.insert(client, ban.expires).flatten();
@@ -125,18 +125,18 @@ fn live(steps: &[Step], sweeps: bool) -> Result<Diary, TestCaseError> {
                 diary.push(format!("{client} at {now}: {outcome:?}"));
                 if let LoginOutcome::Lifted { .. } = outcome {
                     let end = bans.remove(&client).flatten();
-                    prop_assert!(end.is_some_and(|end| end > read), "{diary:?}");
+                    prop_assert!(end.is_some_and(|end| end >= read), "{diary:?}");
                 }
             }
             Step::Sweep if sweeps => {
                 jail.expire(secs(now));
-                let in_force = bans.values().filter(|end| end.is_none_or(|end| end > secs(now)));
+                let in_force = bans.values().filter(|end| end.is_none_or(|end| end >= secs(now)));
                 prop_assert_eq!(jail.currently_banned(), in_force.count(), "{:?}", diary);
             }
             Step::Sweep => {}
         }
     }
-    bans.retain(|_, end| end.is_none_or(|end| end > secs(now)));
+    bans.retain(|_, end| end.is_none_or(|end| end >= secs(now)));
     Ok((bans, diary))
 }
 
@@ -154,7 +154,7 @@ proptest! {
             jail.adopt(world().subject(address(client)), Some(secs(end)));
         }
         let ended = jail.expire(secs(now)).len();
-        prop_assert_eq!(ended, ends.iter().filter(|&&end| end <= now).count());
+        prop_assert_eq!(ended, ends.iter().filter(|&&end| end < now).count());
         prop_assert_eq!(jail.currently_banned(), ends.len() - ended);
         for _ in 0..20 {
             let spared = jail.failure(&super::failure(ip("198.51.100.7"), &GUESS), secs(now), secs(now));

@@ -21,7 +21,7 @@ class Prompt(ObserverThread):
 def settle():
     while pending:
         name, *args = pending.pop(0)
-        getattr(observer, name)(*args)
+        (getattr(observer, name) if isinstance(name, str) else name)(*args)
         jail.actions._Actions__checkBan()
 
 pending = []
@@ -39,15 +39,21 @@ jail.actions.setBanTime(options["bantime"])
 for name, value in options["extra"].items():
     jail.setBanTimeExtra(name, value)
 
+# A failure exactly findtime ago is in or out by who happens to have swept; here it is in.
+sweep = jail.filter.failManager.cleanup
+jail.filter.failManager.cleanup = lambda now: sweep(now - 1)
+
 for line in sys.stdin:
     at, ip = line.split()
     MyTime.setTime(int(at))
     database.purge()
     jail.actions._Actions__checkUnBan(sys.maxsize)
-    jail.filter.failManager.cleanup(int(at) - 1)
+    jail.filter.failManager.cleanup(int(at))
     if ip.startswith("-"):
-        jail.actions.removeBannedIP(ip[1:], ifexists=True)
         ip = ip[1:]
+        jail.actions.removeBannedIP(ip, ifexists=True)
+        # The one wanted difference: an admin's unban forgets what was counted since as well.
+        jail.filter.failManager.delFailure(ip)
     else:
         jail.filter.processLineAndAdd(at + " failure of " + ip)
         jail.actions._Actions__checkBan()
