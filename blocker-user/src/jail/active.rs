@@ -10,7 +10,25 @@ use crate::time::LogTime;
 pub(super) struct Active {
     bans: Lru<Key, InForce>,
     /// Only bans that end.
-    by_end: BTreeSet<(LogTime, Key)>,
+    by_end: BTreeSet<End>,
+}
+
+/// Orders as the time does. Bytes need no padding: a quarter of all that a tree would take.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct End {
+    time: [u8; 8],
+    key: Key,
+}
+
+impl End {
+    fn new(end: LogTime, key: Key) -> Self {
+        // The sign bit turned over puts the times before 1970 first.
+        Self { time: (end.as_micros() ^ i64::MIN).to_be_bytes(), key }
+    }
+
+    fn time(self) -> LogTime {
+        LogTime::from_micros(i64::from_be_bytes(self.time) ^ i64::MIN)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,23 +76,21 @@ impl Active {
         let end = end.unwrap_or(FOREVER);
         self.bans.insert(key, InForce { end, evidence });
         if end != FOREVER {
-            self.by_end.insert((end, key));
+            self.by_end.insert(End::new(end, key));
         }
     }
 
     pub(super) fn remove(&mut self, key: &Key) {
         if let Some(ban) = self.bans.remove(key) {
-            self.by_end.remove(&(ban.end, *key));
+            self.by_end.remove(&End::new(ban.end, *key));
         }
     }
 
     /// Removes and returns the bans that have ended.
     pub(super) fn expire(&mut self, now: LogTime) -> Vec<IpNet> {
         let mut ended = Vec::new();
-        while let Some(&(end, key)) = self.by_end.first() {
-            if end >= now {
-                break;
-            }
+        while let Some(first) = self.by_end.first().filter(|first| first.time() < now) {
+            let key = first.key;
             self.by_end.pop_first();
             self.bans.remove(&key);
             ended.push(key.into());
@@ -84,5 +100,21 @@ impl Active {
 
     pub(super) fn len(&self) -> usize {
         self.bans.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Key};
+    use crate::time::LogTime;
+    use std::net::IpAddr;
+
+    #[test]
+    fn ends_are_in_the_order_of_time() {
+        let key = Key::from(IpAddr::from([192, 0, 2, 7]));
+        let times = [i64::MIN, -300, -1, 0, 1, 255, 256, i64::MAX].map(LogTime::from_micros);
+        let ends = times.map(|time| End::new(time, key));
+        assert!(ends.is_sorted());
+        assert_eq!(ends.map(End::time), times);
     }
 }

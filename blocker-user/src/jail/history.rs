@@ -20,7 +20,7 @@ pub struct History {
     pub bans: u32,
     /// When the last ban began.
     pub at: LogTime,
-    /// When it ends or ended; `None` for one without end.
+    /// When it ends or ended, to the second; `None` for one without end.
     pub end: Option<LogTime>,
 }
 
@@ -28,10 +28,12 @@ pub struct History {
 pub(super) struct Past {
     pub(super) bans: u32,
     pub(super) at: LogTime,
-    end: LogTime,
+    /// Of the last ban, rounded; [`FOREVER`] where it has no end.
+    length_secs: u32,
 }
 
-const FOREVER: LogTime = LogTime::from_micros(i64::MAX);
+/// A length of 136 years.
+const FOREVER: u32 = u32::MAX;
 
 /// Bounded: the client whose last ban was noted longest ago is forgotten first.
 pub(super) struct Histories {
@@ -53,7 +55,9 @@ impl Histories {
         if self.by_subject.get(&key).is_none() && self.by_subject.len() >= self.capacity {
             self.by_subject.pop_oldest();
         }
-        self.by_subject.insert(key, Past { bans, at, end: end.unwrap_or(FOREVER) });
+        let length = end.map(|end| end.since(at).as_secs());
+        let length_secs = length.and_then(|secs| u32::try_from(secs).ok()).unwrap_or(FOREVER);
+        self.by_subject.insert(key, Past { bans, at, length_secs });
     }
 
     /// A ban that should not have been.
@@ -78,14 +82,18 @@ impl Histories {
             subject: (*key).into(),
             bans: past.bans,
             at: past.at,
-            end: (past.end != FOREVER).then_some(past.end),
+            end: past.length().map(|length| past.at.after(length)),
         })
     }
 }
 
 impl Past {
+    fn length(self) -> Option<Duration> {
+        (self.length_secs != FOREVER).then(|| Duration::from_secs(self.length_secs.into()))
+    }
+
     fn is_purged(&self, now: LogTime, purge: Duration) -> bool {
-        let length = self.end.since(self.at);
-        self.end != FOREVER && self.end.after(length).after(length) < now.before(purge)
+        let thrice = self.length().map(|length| length.saturating_mul(3));
+        thrice.is_some_and(|thrice| self.at.after(thrice) < now.before(purge))
     }
 }

@@ -44,18 +44,23 @@ pub(super) enum Told {
     LoggedIn,
 }
 
-/// Guesses by the lines of password databases.
-#[derive(Clone, Copy, Debug, Default)]
+/// Guesses by the lines of password databases. Where the count is 0 there is none.
+#[derive(Clone, Copy, Debug)]
 struct Lines {
-    passdbs: [Option<Passdb>; PASSDBS],
+    passdbs: [Passdb; PASSDBS],
     counts: [u16; PASSDBS],
 }
 
 impl Lines {
+    const NONE: Self = Self { passdbs: [Passdb::from_number(0); PASSDBS], counts: [0; PASSDBS] };
+
     fn add(&mut self, passdb: Passdb, times: u32) {
         let slots = self.passdbs.iter_mut().zip(&mut self.counts);
         for (slot, count) in slots {
-            if *slot.get_or_insert(passdb) == passdb {
+            if *count == 0 {
+                *slot = passdb;
+            }
+            if *slot == passdb {
                 *count = count.saturating_add(clamp(times));
                 return;
             }
@@ -84,7 +89,7 @@ impl Record {
     fn new(heard: LogTime) -> Self {
         Self {
             heard,
-            lines: Lines::default(),
+            lines: Lines::NONE,
             total: 0,
             guesses: 0,
             logged_in: false,
@@ -186,13 +191,13 @@ impl Sessions {
         if self.loose.get(&key).is_none() && self.loose.len() >= self.capacity {
             self.loose.pop_oldest();
         }
-        let nothing = Loose { heard: at, burst: Lines::default(), guesses: 0, credit: 0 };
+        let nothing = Loose { heard: at, burst: Lines::NONE, guesses: 0, credit: 0 };
         let loose = self.loose.touch_or_insert(key, || nothing);
         if loose.heard < at.before(LATEST) {
             *loose = nothing;
         }
         if loose.heard < at.before(BURST) {
-            loose.burst = Lines::default();
+            loose.burst = Lines::NONE;
             loose.guesses = 0;
         }
         loose.heard = loose.heard.max(at);
