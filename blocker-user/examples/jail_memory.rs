@@ -1,44 +1,21 @@
 //! What the jail remembers of an address, in bytes: a flood of distinct clients goes through
-//! it, and an allocator counts.
+//! it, in a process of its own each time, and the kernel says how much memory that took.
 //!
 //! `cargo run --release -p blocker-user --example jail_memory [CLIENTS]`
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    env, fs,
     net::{IpAddr, Ipv6Addr},
-    sync::atomic::{AtomicUsize, Ordering},
+    process::Command,
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, Result, ensure};
 use blocker_user::{
     dovecot::{Failure, Guesses, Passdb, RULES, Session},
-    jail::{IgnoreList, Increment, Jail, Policy},
+    jail::{Bantime, IgnoreList, Increment, Jail, Policy},
     time::LogTime,
 };
-
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What the clients of a flood do.
 #[derive(Clone, Copy)]
@@ -53,52 +30,66 @@ enum Flood {
     LogIn,
 }
 
-fn main() {
-    let clients = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_u32 << 20);
-    println!(
-        "{:<42} {:>9} {:>12} {:>9} {:>12}",
-        "each of the clients", "clients", "bytes each", "at peak", "ns a line"
-    );
-    for (what, flood) in [
-        ("guesses once, with a session id", Flood::GuessOnce),
-        ("guesses once, one line without an id", Flood::GuessWithoutId),
-        ("is banned, and was before", Flood::GuessUntilBanned),
-        ("logs in", Flood::LogIn),
-    ] {
-        // At max_tracked, twice it, and just above a power of two, where tables are half empty.
-        let just_above = clients / 2 + clients / 16;
-        for distinct in [clients, clients.saturating_mul(2), just_above] {
-            measure(what, flood, clients, distinct);
-        }
+const FLOODS: [(&str, Flood); 4] = [
+    ("guesses once, with a session id", Flood::GuessOnce),
+    ("guesses once, one line without an id", Flood::GuessWithoutId),
+    ("is banned, and was before", Flood::GuessUntilBanned),
+    ("logs in", Flood::LogIn),
+];
+
+fn main() -> Result<()> {
+    let numbers = env::args().skip(1).map(|number| number.parse()).collect::<Result<Vec<u32>, _>>();
+    match numbers.context("numbers only")?[..] {
+        [] => all(1 << 20),
+        [clients] => all(clients),
+        [flood, max_tracked, distinct] => measure(flood, max_tracked, distinct),
+        _ => anyhow::bail!("one number at most: how many clients to remember"),
     }
 }
 
-fn measure(what: &str, flood: Flood, max_tracked: u32, distinct: u32) {
-    let tracked = usize::try_from(max_tracked.min(distinct)).unwrap_or(1);
+fn all(clients: u32) -> Result<()> {
+    println!(
+        "{:<38} {:>9} {:>11} {:>8} {:>10}",
+        "each of the clients", "clients", "bytes each", "at peak", "ns a line"
+    );
+    for flood in 0..u32::try_from(FLOODS.len())? {
+        // As many as are remembered, twice as many, and just more than a table is made for.
+        for distinct in [clients, clients.saturating_mul(2), clients / 2 + clients / 16] {
+            let numbers = [flood, clients, distinct].map(|number| number.to_string());
+            let status = Command::new(env::current_exe()?).args(numbers).status()?;
+            ensure!(status.success(), "a flood ended with {status}");
+        }
+    }
+    Ok(())
+}
+
+fn measure(flood: u32, max_tracked: u32, distinct: u32) -> Result<()> {
+    let (what, flood) = FLOODS.get(usize::try_from(flood)?).context("no such flood")?;
     let policy = Policy {
         increment: Increment { enabled: true, ..Increment::default() },
-        // More bans than that the kernel does not hold either.
-        max_tracked: usize::try_from(max_tracked).unwrap_or(1),
-        bantime: blocker_user::jail::Bantime::For(Duration::from_secs(3600)),
+        max_tracked: usize::try_from(max_tracked)?,
+        bantime: Bantime::For(Duration::from_secs(3600)),
         ..Policy::default()
     };
-    let before = IN_USE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let before = memory("VmRSS:")?;
     let mut jail = Jail::new(policy, IgnoreList::default(), 1);
     let started = Instant::now();
-    let mut lines = 0_u32;
-    for client in 0..distinct {
-        lines += play(&mut jail, flood, client);
-    }
+    let lines: u32 = (0..distinct).map(|client| play(&mut jail, *flood, client)).sum();
     let nanos = started.elapsed().as_nanos() / u128::from(lines.max(1));
-    // Bans are bounded by the kernel's map and not by max_tracked.
-    let held = match flood {
-        Flood::GuessUntilBanned => jail.currently_banned().max(1),
-        _ => tracked,
-    };
-    let bytes = IN_USE.load(Ordering::Relaxed).saturating_sub(before) / held;
-    let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before) / held;
-    println!("{what:<42} {distinct:>9} {bytes:>12} {peak:>9} {nanos:>12}");
+    // Bans are bounded by the kernel's map, not by max_tracked.
+    let held = jail.currently_banned().max(usize::try_from(max_tracked.min(distinct))?);
+    let [now, peak] = [memory("VmRSS:")?, memory("VmHWM:")?]
+        .map(|bytes| bytes.saturating_sub(before) / held.max(1));
+    println!("{what:<38} {distinct:>9} {now:>11} {peak:>8} {nanos:>10}");
+    Ok(())
+}
+
+/// A field of /proc/self/status, in bytes.
+fn memory(field: &str) -> Result<usize> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
+    let kib: usize = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
 }
 
 /// Returns how many lines that were.

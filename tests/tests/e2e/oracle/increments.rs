@@ -134,7 +134,7 @@ fn policy(rng: &mut TestRng) -> Result<Policy> {
     Ok(Policy {
         maxretry: NonZeroU32::new(one_of(rng, &[1, 2, 3, 5, 12])).context("maxretry")?,
         findtime: secs(one_of(rng, &[60, 600, 3600])),
-        bantime: if rng.next_u32() % 12 == 0 {
+        bantime: if rng.next_u32().is_multiple_of(12) {
             Bantime::Forever
         } else {
             Bantime::For(secs(bantime))
@@ -163,10 +163,10 @@ fn events(rng: &mut TestRng) -> Vec<(i64, IpAddr, Event)> {
     (0..EVENTS)
         .map(|_| {
             at += one_of(rng, &[0, 0, 1, 1, 5, 60, 500, 3000, 15_000]);
-            if rng.next_u32() % 4 == 0 {
+            if rng.next_u32().is_multiple_of(4) {
                 client = u8::try_from(rng.next_u32() % CLIENTS).unwrap_or(0);
             }
-            let unbans = rng.next_u32() % 50 == 0;
+            let unbans = rng.next_u32().is_multiple_of(50);
             (at, address(client), if unbans { Event::Unban } else { Event::Failure })
         })
         .collect()
