@@ -33,7 +33,9 @@ pub enum Count {
     /// Each attempt, however many lines tell of it. A login takes its connection's back.
     #[default]
     Attempts,
-    /// Each line, as fail2ban does: no more is read out of a line than that it is one.
+    /// Each line, as fail2ban does: no more is read out of a line than that it is one, not even
+    /// where the log daemon says that it folded several into it. (fail2ban 1.0.2 passes over
+    /// such lines of Dovecot's altogether.)
     Lines,
 }
 
