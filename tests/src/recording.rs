@@ -5,6 +5,7 @@ use std::{
     io::Write as _,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use anyhow::{Context as _, Result};
@@ -51,9 +52,10 @@ pub fn probe(client: IpAddr, at: &ZonedDateTime) -> String {
     )
 }
 
-/// Time, port and address, as in a session id of Dovecot's.
+/// Time, port and address, as in a session id of Dovecot's: no two are the same.
 fn session(client: IpAddr) -> String {
-    let mut bytes = vec![1, 2, 3, 4, 5, 6, 0x5e, 0x10];
+    static CONNECTIONS: AtomicU64 = AtomicU64::new(0x105e_0605_0403_0201);
+    let mut bytes = CONNECTIONS.fetch_add(1, Ordering::Relaxed).to_le_bytes().to_vec();
     match client {
         IpAddr::V4(v4) => bytes.extend(v4.octets()),
         IpAddr::V6(v6) => bytes.extend(v6.octets()),

@@ -55,7 +55,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
     let policy = config.settings.policy();
-    let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?);
+    let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, daemon::random());
     let pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),
         judge: judge(&config.settings)?,

@@ -3,13 +3,13 @@
 
 use super::{
     Invalid, parse_ignore_list, parse_ports,
-    settings::{Backend, Count, OnStop, Regexes, Settings},
+    settings::{Backend, OnStop, Regexes, Settings},
     text::Text,
     values::{
         self, boolean, name_of, number, one_of, parse_findtime, show_bantime, show_span, span,
     },
 };
-use crate::{dovecot::SessionCheck, firewall::XdpMode};
+use crate::{dovecot::SessionCheck, firewall::XdpMode, jail::Count};
 
 /// What fail2ban makes of an option of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,11 +169,11 @@ pub static OPTIONS: [Opt; 31] = [
     Opt {
         name: "bantime.multipliers",
         takes: "whole numbers, separated by blanks",
-        doc: "Times bantime for the first, the second, … ban; the last goes on. Doubling if not set",
+        doc: "Times bantime for who was banned never, once, twice, … before; the last goes on. Doubling if not set",
         fail2ban: Fail2ban::Same,
         set: |to, text| put(&mut to.increment.multipliers, values::multipliers(&text.joined())),
         show: |of| {
-            let shown: Vec<String> = of.increment.multipliers.iter().map(u32::to_string).collect();
+            let shown: Vec<String> = of.increment.multipliers.iter().map(f64::to_string).collect();
             shown.join(" ")
         },
     },
@@ -198,10 +198,10 @@ pub static OPTIONS: [Opt; 31] = [
     Opt {
         name: "bantime.overalljails",
         takes: BOOLEAN,
-        doc: "Whether bans of other jails count as earlier ones",
+        doc: "Whether bans of other jails count as earlier ones; there is one jail, so both are the same",
         fail2ban: Fail2ban::Same,
-        set: |to, text| put(&mut to.increment.overalljails, boolean(&text.joined())),
-        show: |of| of.increment.overalljails.to_string(),
+        set: |to, text| put(&mut to.overalljails, boolean(&text.joined())),
+        show: |of| of.overalljails.to_string(),
     },
     Opt {
         name: "ignoreip",

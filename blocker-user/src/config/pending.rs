@@ -7,15 +7,7 @@ use super::{
     settings::{Backend, Settings},
 };
 
-const WITHOUT_EFFECT: [&str; 7] = [
-    "maxretry.probe",
-    "bantime.increment",
-    "bantime.overalljails",
-    "count",
-    "on_stop",
-    "bantime.multipliers",
-    "bantime.maxtime",
-];
+const WITHOUT_EFFECT: [&str; 1] = ["on_stop"];
 
 /// To be asked when flags have been taken into account.
 #[must_use]

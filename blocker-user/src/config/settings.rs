@@ -12,7 +12,7 @@ use super::{
 use crate::{
     dovecot::{Mode, SessionCheck},
     firewall::XdpMode,
-    jail::{Bantime, Policy},
+    jail::{Bantime, Count, Increment, Policy},
 };
 
 /// Every option, under its own name where Rust lets it have that.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub bantime: Bantime,
     /// `bantime.increment` and what shapes it.
     pub increment: Increment,
+    /// Both mean the same while there is one jail.
+    pub overalljails: bool,
     pub ignoreip: Vec<Ignored>,
     pub ignoreself: bool,
     pub ipv6_prefix: u8,
@@ -53,29 +55,6 @@ pub enum Backend {
     Files,
     /// From the journal.
     Systemd,
-}
-
-/// How a ban grows with the bans before it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Increment {
-    pub enabled: bool,
-    pub factor: f64,
-    /// Times bantime for the first ban, the second, …, and the last one for all that follow.
-    /// Doubling if empty.
-    pub multipliers: Vec<u32>,
-    pub maxtime: Option<Duration>,
-    /// Up to so much is added at random.
-    pub rndtime: Duration,
-    pub overalljails: bool,
-}
-
-/// What one failure is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
-    /// A guess, however many lines it wrote.
-    Attempts,
-    /// A line.
-    Lines,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,19 +98,13 @@ impl Default for Settings {
             maxretry_probe: None,
             findtime: policy.findtime,
             bantime: policy.bantime,
-            increment: Increment {
-                enabled: false,
-                factor: 1.0,
-                multipliers: Vec::new(),
-                maxtime: None,
-                rndtime: Duration::ZERO,
-                overalljails: false,
-            },
+            increment: policy.increment,
+            overalljails: false,
             ignoreip: Vec::new(),
             ignoreself: true,
             ipv6_prefix: policy.ipv6_prefix,
             ignore_authenticated: policy.ignore_authenticated,
-            count: Count::Attempts,
+            count: policy.count,
             session_check: SessionCheck::default(),
             max_tracked: NonZeroUsize::new(policy.max_tracked).unwrap_or(NonZeroUsize::MIN),
             failregex: Regexes::none(),
@@ -149,11 +122,15 @@ impl Settings {
     pub fn policy(&self) -> Policy {
         Policy {
             maxretry: self.maxretry,
+            maxretry_probe: self.maxretry_probe,
+            count: self.count,
+            increment: self.increment.clone(),
             findtime: self.findtime,
             bantime: self.bantime,
             ipv6_prefix: self.ipv6_prefix,
             ignore_authenticated: self.ignore_authenticated,
             max_tracked: self.max_tracked.get(),
+            ..Policy::default()
         }
     }
 }

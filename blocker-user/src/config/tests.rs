@@ -93,7 +93,7 @@ fn every_option_can_be_set() {
             assert_ne!(option.shown(&settings), option.shown(&defaults), "{line}");
         }
     }
-    assert_eq!(settings.increment.multipliers, [1, 2, 4]);
+    assert_eq!(settings.increment.multipliers, [1.0, 2.0, 4.0]);
     assert_eq!(settings.policy().max_tracked, 1000);
 }
 

@@ -50,8 +50,8 @@ pub(super) fn factor(text: &str) -> Result<f64, Invalid> {
     }
 }
 
-pub(super) fn multipliers(text: &str) -> Result<Vec<u32>, Invalid> {
-    let parse = |item: &str| number::<NonZeroU32>(item, NonZeroU32::MIN).map(NonZeroU32::get);
+pub(super) fn multipliers(text: &str) -> Result<Vec<f64>, Invalid> {
+    let parse = |item: &str| number(item, NonZeroU32::MIN).map(|times| f64::from(times.get()));
     text.split_whitespace().map(parse).collect()
 }
 

@@ -10,6 +10,7 @@ mod pipeline;
 mod stats;
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     net::IpAddr,
     sync::{
         Arc,
@@ -106,4 +107,10 @@ pub type AnyFirewall = Box<dyn Firewall>;
 #[must_use]
 pub fn wall_clock() -> LogTime {
     LogTime::from(jiff::Timestamp::now())
+}
+
+/// A number that nobody outside can foresee: the standard library seeds its hashers so.
+#[must_use]
+pub fn random() -> u64 {
+    RandomState::new().hash_one(())
 }

@@ -12,7 +12,7 @@ use super::{AnyFirewall, Command, Inbox, Stats, own::OwnAddresses, stats::add, w
 use crate::{
     dovecot::{Event, Judge, Rule},
     firewall::{FirewallError, Order},
-    jail::{Ban, Bantime, Jail, Outcome, Spared},
+    jail::{Ban, Bantime, History, Jail, LoginOutcome, Outcome, Spared},
     source::{Progress, Source, Waiter},
     time::LogTime,
 };
@@ -93,11 +93,14 @@ impl Core {
         let now = wall_clock();
         let mut adopted = 0_usize;
         for ban in self.firewall.view()?.bans()? {
-            let Order { subject, expires, .. } = ban.order;
+            let Order { subject, expires, banned_at, attempts } = ban.order;
             if expires.is_some_and(|end| end <= now) {
                 self.firewall.unban(&subject)?;
             } else {
                 self.jail.adopt(subject, expires);
+                if attempts > 0 {
+                    self.jail.remember(&History { subject, bans: 1, at: banned_at, end: expires });
+                }
                 adopted += 1;
             }
         }
@@ -113,7 +116,10 @@ impl Core {
         // A line without a timestamp is as old as its reading.
         let at = judgement.time.unwrap_or(now);
         match judgement.event {
-            Some(Event::Login { ip, .. }) => self.jail.login(ip, at, now),
+            Some(Event::Login { ip, session }) => {
+                let outcome = self.jail.login(ip, session, at, now);
+                self.forgive(ip, outcome);
+            }
             Some(Event::Failure(failure)) => {
                 let outcome = self.jail.failure(&failure, at, now);
                 self.apply(failure.ip, failure.rule, outcome);
@@ -125,10 +131,13 @@ impl Core {
     fn apply(&mut self, ip: IpAddr, rule: &Rule, outcome: Outcome) {
         let rule = rule.name;
         match outcome {
-            Outcome::Counted { attempts, .. } => {
+            Outcome::Counted { guesses, attempts, maxretry, .. } => {
                 add(&self.stats.failures);
-                let maxretry = self.jail.policy().maxretry;
-                tracing::info!("{ip}: {rule}, {attempts}/{maxretry}");
+                if guesses > 1 {
+                    tracing::info!("{ip}: {rule}, {guesses} guesses, {attempts}/{maxretry}");
+                } else {
+                    tracing::info!("{ip}: {rule}, {attempts}/{maxretry}");
+                }
             }
             Outcome::Banned(ban) => {
                 add(&self.stats.failures);
@@ -151,9 +160,35 @@ impl Core {
             Outcome::Spared(Spared::TooOld) => {
                 tracing::debug!("{ip}: {rule}, not counted: older than findtime");
             }
+            Outcome::Spared(Spared::Known) => {
+                tracing::debug!("{ip}: {rule}, counted already by another line of the connection");
+            }
+            Outcome::Spared(Spared::LoggedIn) => {
+                tracing::debug!("{ip}: {rule}, not counted: the user got in on that connection");
+            }
             Outcome::Spared(Spared::Expired { subject }) => {
                 tracing::info!("{}: {rule}, its ban would have ended by now", show(&subject));
             }
+        }
+    }
+
+    fn forgive(&mut self, ip: IpAddr, outcome: LoginOutcome) {
+        match outcome {
+            LoginOutcome::Noted => {}
+            LoginOutcome::TakenBack { .. } => {
+                tracing::info!("{ip}: logged in, the failures of that connection are taken back");
+            }
+            LoginOutcome::Lifted { subject } => match self.firewall.unban(&subject) {
+                Ok(_) => tracing::info!(
+                    "unban {}: a user logged in, and without the failures of that connection it \
+                     would not be banned",
+                    show(&subject)
+                ),
+                Err(error) => tracing::error!(
+                    "the ban of {} should be lifted and is not, `doveblock unban` does it: {error}",
+                    show(&subject)
+                ),
+            },
         }
     }
 

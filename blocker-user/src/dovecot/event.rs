@@ -82,3 +82,19 @@ impl Passdb {
 /// together with the client's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Session(pub(in crate::dovecot) u64);
+
+impl Passdb {
+    /// For events that come from elsewhere than a line.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl Session {
+    /// For events that come from elsewhere than a line.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}

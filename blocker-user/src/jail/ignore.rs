@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct IgnoreList {
     networks: Vec<IpNet>,
+    /// What the names on the list stand for; resolved elsewhere, as that takes time.
     named: Vec<IpAddr>,
     own: Vec<IpAddr>,
     ignoreself: bool,
@@ -22,7 +23,7 @@ impl IgnoreList {
 
     /// The addresses that the names of `ignoreip` have by now.
     pub fn set_named(&mut self, named: Vec<IpAddr>) {
-        self.named = named;
+        self.named = named.into_iter().map(|ip| ip.to_canonical()).collect();
     }
 
     pub(super) fn set_own(&mut self, own: Vec<IpAddr>) {
@@ -71,11 +72,17 @@ mod tests {
         }
         assert!(!list.contains("192.0.2.2".parse().unwrap()));
         assert_eq!(list.networks().len(), 4);
+    }
 
-        list.set_named(vec!["203.0.113.7".parse().unwrap()]);
-        assert!(list.contains("203.0.113.7".parse().unwrap()));
-        assert_eq!(list.networks().len(), 5);
-        list.set_named(Vec::new());
-        assert!(!list.contains("203.0.113.7".parse().unwrap()), "the name has another address now");
+    #[test]
+    fn what_a_name_stood_for_before_is_not_ignored_any_more() {
+        let mut list = IgnoreList::new(Vec::new(), false);
+        list.set_named(vec!["192.0.2.7".parse().unwrap(), "::ffff:192.0.2.8".parse().unwrap()]);
+        assert!(list.contains("192.0.2.7".parse().unwrap()));
+        assert!(list.contains("192.0.2.8".parse().unwrap()));
+        assert_eq!(list.networks().len(), 2);
+        list.set_named(vec!["192.0.2.9".parse().unwrap()]);
+        assert!(!list.contains("192.0.2.7".parse().unwrap()));
+        assert!(list.contains("192.0.2.9".parse().unwrap()));
     }
 }

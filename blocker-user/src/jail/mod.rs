@@ -5,9 +5,15 @@
 //! otherwise; `tests/` holds the two against each other.
 
 mod active;
+mod history;
 mod ignore;
+mod increment;
+mod key;
 mod logins;
+mod lru;
+mod outcome;
 mod policy;
+mod sessions;
 mod window;
 
 use std::net::IpAddr;
@@ -15,72 +21,48 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    dovecot::{Failure, Mode},
+    dovecot::{Failure, Guesses, Mode, Session},
     time::LogTime,
 };
 
 use active::Active;
+use history::Histories;
+use key::Key;
 use logins::Logins;
-use window::Windows;
+use policy::Share;
+use sessions::{Sessions, Told};
+use window::{Counted, Evidence, LATEST, Moments, Windows};
 
+pub use history::History;
 pub use ignore::IgnoreList;
-pub use policy::{Bantime, Policy};
-
-/// A ban the jail decided on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ban {
-    pub subject: IpNet,
-    /// When the failure happened that was one too many.
-    pub at: LogTime,
-    /// `None` for a ban without end.
-    pub expires: Option<LogTime>,
-    pub attempts: u32,
-}
-
-/// What came of one failure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Outcome {
-    /// One more, but not enough for a ban yet.
-    Counted { subject: IpNet, attempts: u32 },
-    /// Banned by this failure.
-    Banned(Ban),
-    /// Banned already, and by this failure for longer.
-    Prolonged(Ban),
-    /// Banned already, for at least as long as this failure would ban.
-    AlreadyBanned { subject: IpNet },
-    /// Not counted, or not banned, and why.
-    Spared(Spared),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spared {
-    /// The address is on the ignore list, or one of this host's own.
-    Ignored,
-    /// A user logged in from the address recently, and the failure is only a silent probe.
-    Authenticated,
-    /// Older than findtime when it was read.
-    TooOld,
-    /// Enough failures, but the ban they earned would have ended by now.
-    Expired { subject: IpNet },
-}
+pub use outcome::{Ban, LoginOutcome, Outcome, Spared};
+pub use policy::{Bantime, Count, Increment, Policy};
 
 /// One jail: what is remembered about every address.
 pub struct Jail {
     policy: Policy,
+    seed: u64,
     ignore: IgnoreList,
     windows: Windows,
+    sessions: Sessions,
     logins: Logins,
     active: Active,
+    histories: Histories,
 }
 
 impl Jail {
+    /// `seed` is where the randomness of `bantime.rndtime` comes from: the same seed and the
+    /// same lines give the same bans.
     #[must_use]
-    pub fn new(policy: Policy, ignore: IgnoreList) -> Self {
+    pub fn new(policy: Policy, ignore: IgnoreList, seed: u64) -> Self {
         Self {
-            windows: Windows::new(policy.max_tracked),
+            windows: Windows::new(policy.findtime, policy.count, policy.max_tracked),
+            sessions: Sessions::new(policy.max_tracked),
             logins: Logins::new(policy.max_tracked),
-            active: Active::default(),
+            active: Active::new(),
+            histories: Histories::new(policy.max_tracked),
             policy,
+            seed,
             ignore,
         }
     }
@@ -99,54 +81,213 @@ impl Jail {
         if self.ignore.contains(ip) {
             return Outcome::Spared(Spared::Ignored);
         }
+        // By the line's time whatever it tells of: it is the log that is read late here.
         if at < now.before(self.policy.findtime) {
             return Outcome::Spared(Spared::TooOld);
         }
-        let is_probe = failure.rule.mode == Mode::Aggressive;
-        if is_probe && self.logins.within(ip, at, self.policy.ignore_authenticated) {
+        let mode = failure.rule.mode;
+        if mode == Mode::Aggressive && self.logins.within(ip, at, self.policy.ignore_authenticated)
+        {
             return Outcome::Spared(Spared::Authenticated);
         }
-
+        let (guesses, moments) = match self.policy.count {
+            Count::Lines => (1, Moments { from: at, to: at }),
+            Count::Attempts => match self.sessions.failure(ip, failure, at) {
+                Told::New(guesses) => (guesses, moments(failure, guesses, at)),
+                Told::Known => return Outcome::Spared(Spared::Known),
+                Told::LoggedIn => return Outcome::Spared(Spared::LoggedIn),
+            },
+        };
         let subject = self.policy.subject(ip);
-        let attempts = self.windows.count(subject, at, self.policy.findtime);
-        if attempts < self.policy.maxretry.get() {
-            return Outcome::Counted { subject, attempts };
+        let failed = Failed {
+            key: subject.into(),
+            guesses,
+            moments,
+            share: self.policy.share(mode),
+            session: failure.session.map(|session| (ip, session)),
+            at,
+            now,
+        };
+        self.count(&failed)
+    }
+
+    /// Counts what was found to be new, twice or more for who was banned before.
+    fn count(&mut self, failed: &Failed) -> Outcome {
+        let Failed { key, guesses, share, at, .. } = *failed;
+        let increment = &self.policy.increment;
+        let past = self.histories.of(&key, failed.now, self.policy.dbpurgeage);
+        // A failure before the last ban is one that led to it, read again.
+        let earlier = past.filter(|past| at > past.at).map_or(0, |past| past.bans);
+        let extra = increment.failures(earlier, share.maxretry).saturating_sub(1);
+
+        let outcome = self.add(failed, guesses);
+        let extra = extra.saturating_mul(guesses);
+        // fail2ban counts these a moment after the first, and not if that was enough.
+        match outcome {
+            Outcome::Counted { .. } if extra > 0 => self.add(failed, extra),
+            _ => outcome,
         }
-        self.windows.forget(&subject);
+    }
+
+    fn add(&mut self, failed: &Failed, failures: u32) -> Outcome {
+        let Failed { key, guesses, moments, share, session, now, .. } = *failed;
+        let batch = self.active.evidence(&key, now).map(|evidence| evidence.batch);
+        let sum = share.weight.saturating_mul(failures);
+        let counted = self.windows.add(key, moments, sum, batch.filter(|&batch| batch != 0));
+        if let Some((ip, session)) = session {
+            let added = Evidence { sum: counted.added, batch: counted.evidence.batch };
+            self.sessions.added(ip, session, added);
+        }
+        if counted.evidence.sum >= share.limit {
+            return self.ban(failed, counted);
+        }
+        Outcome::Counted {
+            subject: key.into(),
+            guesses,
+            attempts: share.attempts(counted.evidence.sum),
+            maxretry: share.maxretry,
+        }
+    }
+
+    fn ban(&mut self, failed: &Failed, counted: Counted) -> Outcome {
+        let Failed { key, share, now, .. } = *failed;
+        let Counted { evidence, last, .. } = counted;
+        let subject = key.into();
+        self.windows.forget(&key);
+        // A ban runs from its last failure. Where a line tells back, from the line: the client
+        // had that long for more.
+        let at = failed.at.max(last);
         let expires = self.policy.bantime.end(at);
         if expires.is_some_and(|end| end < now) {
             return Outcome::Spared(Spared::Expired { subject });
         }
-        let ban = Ban { subject, at, expires, attempts };
-        match self.active.add(subject, expires, now) {
-            active::Added::New => Outcome::Banned(ban),
-            active::Added::Longer => Outcome::Prolonged(ban),
-            active::Added::Unchanged => Outcome::AlreadyBanned { subject },
+        let attempts = share.attempts(evidence.sum);
+        if self.active.is_banned(&key, now) {
+            // Prolonged by bantime as it is: fail2ban makes new bans longer, not these.
+            return if self.active.prolong(key, expires, evidence) {
+                Outcome::Prolonged(Ban { subject, at, expires, attempts })
+            } else {
+                Outcome::AlreadyBanned { subject }
+            };
         }
+        let expires = self.new_end(key, at, now);
+        self.active.set(key, expires, evidence);
+        Outcome::Banned(Ban { subject, at, expires, attempts })
     }
 
-    /// Takes note that a user logged in from `ip`.
-    pub fn login(&mut self, ip: IpAddr, at: LogTime, now: LogTime) {
-        self.logins.note(ip.to_canonical(), at.min(now), self.policy.ignore_authenticated);
+    /// The end of a new ban, which goes down in the history.
+    fn new_end(&mut self, key: Key, at: LogTime, now: LogTime) -> Option<LogTime> {
+        let Policy { bantime, increment, .. } = &self.policy;
+        if !increment.enabled {
+            return bantime.end(at);
+        }
+        let past = self.histories.of(&key, now, self.policy.dbpurgeage);
+        let earlier = past.map_or(0, |past| past.bans);
+        let random = increment::draw(
+            self.seed,
+            key.parts().into_iter().chain([at.as_micros().cast_unsigned()]),
+        );
+        let end = increment.bantime(*bantime, earlier, random).end(at);
+        if past.is_none_or(|past| at > past.at) {
+            self.histories.note(key, earlier.saturating_add(1), at, end);
+        }
+        end
+    }
+
+    /// Takes note that a user logged in from `ip`, on the connection `session`.
+    pub fn login(
+        &mut self,
+        ip: IpAddr,
+        session: Option<Session>,
+        at: LogTime,
+        now: LogTime,
+    ) -> LoginOutcome {
+        let (ip, at) = (ip.to_canonical(), at.min(now));
+        self.logins.note(ip, at, self.policy.ignore_authenticated);
+        let (Some(session), Count::Attempts) = (session, self.policy.count) else {
+            return LoginOutcome::Noted;
+        };
+        if at < now.before(self.policy.findtime) {
+            // Its failures count no more either.
+            return LoginOutcome::Noted;
+        }
+        let added = self.sessions.login(ip, session, at);
+        if added.sum == 0 {
+            return LoginOutcome::Noted;
+        }
+        self.take_back(self.policy.subject(ip), added, at, now)
+    }
+
+    /// Takes back failures that were none, and with them a ban that would not be in force
+    /// without them.
+    fn take_back(
+        &mut self,
+        subject: IpNet,
+        added: Evidence,
+        at: LogTime,
+        now: LogTime,
+    ) -> LoginOutcome {
+        let key = Key::from(subject);
+        let missing = self.windows.take_back(&key, added);
+        let counted = self.windows.sum(&key, added.batch);
+        let limit = self.policy.share(Mode::Normal).limit;
+        let ban = self.active.evidence(&key, now).filter(|ban| ban.batch == added.batch);
+        let Some(ban) = ban else {
+            return if missing < added.sum {
+                LoginOutcome::TakenBack { subject }
+            } else {
+                LoginOutcome::Noted
+            };
+        };
+        ban.sum = ban.sum.saturating_sub(missing);
+        let sum = ban.sum.saturating_add(counted);
+        if sum >= limit {
+            return LoginOutcome::TakenBack { subject };
+        }
+        self.active.remove(&key);
+        self.histories.take_back(&key);
+        self.windows.put_back(key, at, Evidence { sum, ..added });
+        LoginOutcome::Lifted { subject }
     }
 
     /// A ban that was not decided here: set by hand, or in force since an earlier start.
     pub fn adopt(&mut self, subject: IpNet, expires: Option<LogTime>) {
-        self.active.set(subject, expires);
-        self.windows.forget(&subject);
+        let key = subject.into();
+        self.active.set(key, expires, Evidence::NONE);
+        self.windows.forget(&key);
     }
 
-    /// Ends a ban before its time, and forgets the failures that could renew it at once.
+    /// Ends a ban before its time, and forgets the failures that could renew it at once and,
+    /// as fail2ban does, that there ever was one.
     pub fn pardon(&mut self, subject: &IpNet) {
-        self.active.remove(subject);
-        self.windows.forget(subject);
+        let key = Key::from(*subject);
+        self.active.remove(&key);
+        self.windows.forget(&key);
+        self.histories.forget(&key);
     }
 
     /// Forgets everything that `now` has made irrelevant, and returns the bans that ended.
     pub fn expire(&mut self, now: LogTime) -> Vec<IpNet> {
-        self.windows.expire(now, self.policy.findtime);
-        self.logins.expire(now, self.policy.ignore_authenticated);
+        // A log that is read late is judged as if it were not: what the oldest line that still
+        // counts could need is kept.
+        let oldest = now.before(self.policy.findtime);
+        self.windows.expire(oldest);
+        self.sessions.expire(oldest);
+        self.logins.expire(oldest, self.policy.ignore_authenticated);
+        self.histories.expire(now, self.policy.dbpurgeage);
         self.active.expire(now)
+    }
+
+    /// What is known of a client from an earlier life.
+    pub fn remember(&mut self, past: &History) {
+        if self.policy.increment.enabled {
+            self.histories.note(past.subject.into(), past.bans, past.at, past.end);
+        }
+    }
+
+    /// All that a later life should be told with [`Jail::remember`].
+    pub fn history(&self, now: LogTime) -> impl Iterator<Item = History> {
+        self.histories.iter(now, self.policy.dbpurgeage)
     }
 
     /// Replaces the addresses of this host itself.
@@ -165,7 +306,7 @@ impl Jail {
         &self.ignore
     }
 
-    /// Addresses (or IPv6 prefixes) with failures that count at the moment.
+    /// Addresses (or IPv6 prefixes) with failures that count, or would with a late line.
     #[must_use]
     pub fn currently_failed(&self) -> usize {
         self.windows.len()
@@ -174,6 +315,33 @@ impl Jail {
     #[must_use]
     pub fn currently_banned(&self) -> usize {
         self.active.len()
+    }
+}
+
+/// A failure that counts.
+#[derive(Clone, Copy)]
+struct Failed {
+    key: Key,
+    guesses: u32,
+    moments: Moments,
+    share: Share,
+    session: Option<(IpAddr, Session)>,
+    at: LogTime,
+    now: LogTime,
+}
+
+/// When `guesses` of `failure` happened, whose line is from `at`. A password database writes
+/// at once. A connection's last line tells when it began: a probe is the connecting itself, and
+/// a single guess mostly comes right after that; of several, nothing better is known than that
+/// they happened between.
+fn moments(failure: &Failure, guesses: u32, at: LogTime) -> Moments {
+    let began = at.before(failure.waited.min(LATEST));
+    match failure.guesses {
+        Guesses::One { .. } => Moments { from: at, to: at },
+        Guesses::Total(_) if failure.rule.mode == Mode::Aggressive || guesses == 1 => {
+            Moments { from: began, to: began }
+        }
+        Guesses::Total(_) => Moments { from: began, to: at },
     }
 }
 

@@ -3,36 +3,68 @@
 //! fail2ban keeps no list of failure times. Per address it knows the first and last time
 //! and a count; when the first slips out of findtime, it estimates from the rate so far how
 //! many would still lie inside. That is reproduced here to the digit, because admins have
-//! tuned maxretry and findtime by it, and because it needs 40 bytes an address.
+//! tuned maxretry and findtime by it, and because it needs so little an address.
+//!
+//! What is counted is a sum of shares ([`super::policy::Share`]); mostly each is 1.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::time::Duration;
 
-use ipnet::IpNet;
-
+use super::{key::Key, lru::Lru, policy::Count};
 use crate::time::LogTime;
+
+/// The longest that a line tells back. Dovecot hangs up on a client that does not log in
+/// after three minutes, and delays its answers by less than another three.
+pub(super) const LATEST: Duration = Duration::from_secs(600);
+
+/// When failures happened: at one moment, or spread over a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    pub(super) from: LogTime,
+    pub(super) to: LogTime,
+}
+
+/// What a ban is decided on: the sum of its failures, and the batch they were counted in. A
+/// batch begins with the first failure of a client, and ends when its failures are forgotten;
+/// those during a ban belong to that ban's. So whatever is taken back later is taken from
+/// where it was counted and from nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Evidence {
+    pub(super) sum: u32,
+    pub(super) batch: u32,
+}
+
+impl Evidence {
+    /// Of a ban that was not decided here.
+    pub(super) const NONE: Self = Self { sum: 0, batch: 0 };
+
+    pub(super) fn with(self, more: Self) -> Self {
+        if self.batch == more.batch {
+            Self { sum: self.sum.saturating_add(more.sum), ..self }
+        } else {
+            self
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
     first: LogTime,
     last: LogTime,
-    count: u32,
+    evidence: Evidence,
 }
 
 impl Window {
-    fn add(&mut self, at: LogTime, findtime: Duration) {
+    fn add(&mut self, at: LogTime, sum: u32, findtime: Duration) {
         if at > self.last {
             if self.first < at.before(findtime) {
                 let span = at.since(self.first).as_secs_f64();
-                let estimate = f64::from(self.count) / span * findtime.as_secs_f64();
-                self.count = round_half_even(estimate);
+                let estimate = f64::from(self.evidence.sum) / span * findtime.as_secs_f64();
+                self.evidence.sum = round_half_even(estimate);
                 self.first = at.before(findtime);
             }
             self.last = at;
         }
-        self.count = self.count.saturating_add(1);
+        self.evidence.sum = self.evidence.sum.saturating_add(sum);
     }
 
     /// No failure lies inside findtime any more.
@@ -51,99 +83,178 @@ fn round_half_even(value: f64) -> u32 {
     value.round_ties_even() as u32
 }
 
-/// The windows of all clients. Bounded: the one whose last failure is oldest goes first.
+/// What a failure has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    /// What this failure added.
+    pub(super) added: u32,
+    pub(super) evidence: Evidence,
+    /// The latest of the failures.
+    pub(super) last: LogTime,
+}
+
+/// The windows of all clients. Bounded: the one heard of least recently goes first.
 pub(super) struct Windows {
-    by_subject: HashMap<IpNet, Window>,
-    by_last: BTreeSet<(LogTime, IpNet)>,
+    by_subject: Lru<Key, Window>,
+    findtime: Duration,
+    count: Count,
     capacity: usize,
     evicted: bool,
+    batches: u32,
 }
 
 impl Windows {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(findtime: Duration, count: Count, capacity: usize) -> Self {
         Self {
-            by_subject: HashMap::new(),
-            by_last: BTreeSet::new(),
+            by_subject: Lru::new(),
+            findtime,
+            count,
             capacity: capacity.max(1),
             evicted: false,
+            batches: Evidence::NONE.batch,
         }
     }
 
-    /// Adds a failure and returns how many count now.
-    pub(super) fn count(&mut self, subject: IpNet, at: LogTime, findtime: Duration) -> u32 {
-        let window = match self.by_subject.get_mut(&subject) {
+    /// Adds failures and returns how many count now. `batch` is that of a ban in force.
+    pub(super) fn add(
+        &mut self,
+        key: Key,
+        moments: Moments,
+        sum: u32,
+        batch: Option<u32>,
+    ) -> Counted {
+        let findtime = self.findtime;
+        let Moments { from, to } = moments;
+        // Those of a long connection that are out of findtime when it ends count no more.
+        let (from, sum) = if from < to.before(findtime) {
+            let inside = findtime.as_secs_f64() / to.since(from).as_secs_f64();
+            (to.before(findtime), round_half_even(f64::from(sum) * inside).max(1))
+        } else {
+            (from, sum)
+        };
+        let attempts = self.count == Count::Attempts;
+        match self.by_subject.touch(&key) {
             // fail2ban sweeps such windows away every now and then; doing so exactly when the
             // next failure comes makes the outcome independent of when that is.
-            Some(window) if window.is_over(at, findtime) => {
-                self.by_last.remove(&(window.last, subject));
-                *window = Window { first: at, last: at, count: 1 };
-                window
+            Some(window) if !window.is_over(to, findtime) => {
+                // What happened more than findtime before the latest failure does not count
+                // with it, however late its line is. fail2ban counts it at its line's time.
+                if attempts && to < window.last.before(findtime) {
+                    return Counted { added: 0, evidence: window.evidence, last: window.last };
+                }
+                window.add(to, sum, findtime);
+                if attempts {
+                    window.first = window.first.min(from.max(window.last.before(findtime)));
+                }
+                Counted { added: sum, evidence: window.evidence, last: window.last }
             }
-            Some(window) => {
-                self.by_last.remove(&(window.last, subject));
-                window.add(at, findtime);
-                window
+            _ => {
+                self.make_room(&key);
+                let batch = batch.unwrap_or_else(|| self.next_batch());
+                let evidence = Evidence { sum, batch };
+                self.by_subject.insert(key, Window { first: from, last: to, evidence });
+                Counted { added: sum, evidence, last: to }
             }
-            None => {
-                self.make_room();
-                let window = Window { first: at, last: at, count: 1 };
-                self.by_subject.entry(subject).or_insert(window)
-            }
-        };
-        self.by_last.insert((window.last, subject));
-        window.count
-    }
-
-    pub(super) fn forget(&mut self, subject: &IpNet) {
-        if let Some(window) = self.by_subject.remove(subject) {
-            self.by_last.remove(&(window.last, *subject));
         }
     }
 
-    pub(super) fn expire(&mut self, now: LogTime, findtime: Duration) {
-        while let Some(&(last, subject)) = self.by_last.first() {
-            if last >= now.before(findtime) {
-                break;
-            }
-            self.by_last.pop_first();
-            self.by_subject.remove(&subject);
+    /// Takes failures back, as many as there are; returns how many were not there.
+    pub(super) fn take_back(&mut self, key: &Key, what: Evidence) -> u32 {
+        let Some(window) = self.by_subject.get_mut(key) else { return what.sum };
+        if window.evidence.batch != what.batch {
+            return what.sum;
         }
+        let missing = what.sum.saturating_sub(window.evidence.sum);
+        window.evidence.sum = window.evidence.sum.saturating_sub(what.sum);
+        if window.evidence.sum == 0 {
+            self.by_subject.remove(key);
+        }
+        missing
+    }
+
+    /// What counts of `batch` at the moment.
+    pub(super) fn sum(&self, key: &Key, batch: u32) -> u32 {
+        let evidence = self.by_subject.get(key).map(|window| window.evidence);
+        evidence.filter(|evidence| evidence.batch == batch).map_or(0, |evidence| evidence.sum)
+    }
+
+    /// Counts failures again whose ban was lifted. When they happened is not known any more;
+    /// `at` is later than any of them.
+    pub(super) fn put_back(&mut self, key: Key, at: LogTime, evidence: Evidence) {
+        if let Some(window) = self.by_subject.get_mut(&key) {
+            window.evidence = evidence;
+            return;
+        }
+        if evidence.sum > 0 {
+            self.make_room(&key);
+            self.by_subject.insert(key, Window { first: at, last: at, evidence });
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.by_subject.remove(key);
+    }
+
+    /// `now` is the time of the oldest line that could still come.
+    pub(super) fn expire(&mut self, now: LogTime) {
+        // Lines that tell of an earlier moment still come, and belong with these.
+        let late = if self.count == Count::Attempts { LATEST } else { Duration::ZERO };
+        let (findtime, now) = (self.findtime, now.before(late));
+        self.by_subject.expire(|window| window.is_over(now, findtime));
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_subject.len()
     }
 
-    fn make_room(&mut self) {
-        if self.by_subject.len() < self.capacity {
+    fn next_batch(&mut self) -> u32 {
+        self.batches = self.batches.wrapping_add(1);
+        if self.batches == Evidence::NONE.batch {
+            self.batches = self.batches.wrapping_add(1);
+        }
+        self.batches
+    }
+
+    fn make_room(&mut self, key: &Key) {
+        if self.by_subject.len() < self.capacity || self.by_subject.get(key).is_some() {
             return;
         }
-        if let Some((_, oldest)) = self.by_last.pop_first() {
-            self.by_subject.remove(&oldest);
-            if !self.evicted {
-                self.evicted = true;
-                tracing::warn!(
-                    "failures of {} clients are remembered, which is the limit: the one heard \
-                     of least recently is forgotten for each new one (said once)",
-                    self.capacity
-                );
-            }
+        self.by_subject.pop_oldest();
+        if !self.evicted {
+            self.evicted = true;
+            tracing::warn!(
+                "failures of {} clients are remembered, which is the limit (max_tracked): the \
+                 one heard of least recently is forgotten for each new one (said once)",
+                self.capacity
+            );
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Windows, round_half_even};
+    use super::{Count, Key, Moments, Windows, round_half_even};
     use crate::time::LogTime;
-    use std::time::Duration;
+    use std::{net::IpAddr, time::Duration};
 
     const FINDTIME: Duration = Duration::from_secs(600);
 
+    fn key() -> Key {
+        Key::from(IpAddr::from([192, 0, 2, 7]))
+    }
+
+    fn sums(count: Count, failures: &[(i64, i64, u32)]) -> Vec<u32> {
+        let mut windows = Windows::new(FINDTIME, count, 10);
+        let add = |&(from, to, sum): &(i64, i64, u32)| {
+            let moments = Moments { from: LogTime::from_secs(from), to: LogTime::from_secs(to) };
+            windows.add(key(), moments, sum, None).evidence.sum
+        };
+        failures.iter().map(add).collect()
+    }
+
     fn counts(seconds: &[i64]) -> Vec<u32> {
-        let mut windows = Windows::new(10);
-        let subject = "192.0.2.7/32".parse().unwrap();
-        seconds.iter().map(|&at| windows.count(subject, LogTime::from_secs(at), FINDTIME)).collect()
+        let failures: Vec<_> = seconds.iter().map(|&at| (at, at, 1)).collect();
+        sums(Count::Lines, &failures)
     }
 
     #[test]
@@ -168,22 +279,37 @@ mod tests {
     }
 
     #[test]
+    fn attempts_count_with_those_that_happened_within_findtime_of_them_only() {
+        let late = [(1000, 1000, 1), (399, 399, 1), (400, 400, 1)];
+        assert_eq!(sums(Count::Attempts, &late), [1, 1, 2]);
+        assert_eq!(sums(Count::Lines, &late), [1, 2, 3]);
+    }
+
+    #[test]
+    fn of_guesses_spread_over_more_than_findtime_the_last_ones_count() {
+        assert_eq!(sums(Count::Attempts, &[(0, 171, 12)]), [12]);
+        assert_eq!(sums(Count::Attempts, &[(0, 1200, 12)]), [6]);
+        // The first six were out of findtime at 1200, the first nine at 1500.
+        assert_eq!(sums(Count::Attempts, &[(0, 1200, 12), (1500, 1500, 1)]), [6, 5]);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_taken_from_its_own_batch() {
+        let mut windows = Windows::new(FINDTIME, Count::Attempts, 10);
+        let at = |secs| Moments { from: LogTime::from_secs(secs), to: LogTime::from_secs(secs) };
+        let first = windows.add(key(), at(0), 2, None).evidence;
+        windows.forget(&key());
+        let second = windows.add(key(), at(1), 3, None).evidence;
+        assert_eq!(windows.take_back(&key(), first), 2, "nothing of the first is left");
+        assert_eq!(windows.sum(&key(), second.batch), 3);
+        assert_eq!(windows.take_back(&key(), second), 0);
+        assert_eq!(windows.len(), 0);
+    }
+
+    #[test]
     fn halves_round_to_the_even_number_as_in_python() {
         assert_eq!([0.5, 1.5, 2.5, 2.6].map(round_half_even), [0, 2, 2, 3]);
         assert_eq!(round_half_even(f64::NAN), 0);
         assert_eq!(round_half_even(f64::INFINITY), u32::MAX);
-    }
-
-    #[test]
-    fn the_client_heard_of_least_recently_makes_room() {
-        let mut windows = Windows::new(2);
-        let subject = |n: u8| format!("192.0.2.{n}/32").parse().unwrap();
-        for (client, at) in [(1, 0), (2, 1), (1, 2), (3, 3)] {
-            windows.count(subject(client), LogTime::from_secs(at), FINDTIME);
-        }
-        assert_eq!(windows.len(), 2);
-        assert_eq!(windows.count(subject(1), LogTime::from_secs(4), FINDTIME), 3);
-        assert_eq!(windows.count(subject(2), LogTime::from_secs(5), FINDTIME), 1);
-        assert_eq!(windows.by_last.len(), windows.len());
     }
 }

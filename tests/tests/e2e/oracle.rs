@@ -1,12 +1,14 @@
 //! fail2ban's own code as the judge of our counting.
 
+mod increments;
+
 use std::{io::Write as _, net::IpAddr, num::NonZeroU32, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{needs, process::command};
 use blocker_user::{
     dovecot::{Failure, RULES},
-    jail::{Bantime, IgnoreList, Jail, Outcome, Policy},
+    jail::{Bantime, Count, IgnoreList, Jail, Outcome, Policy},
     time::LogTime,
 };
 use libtest_mimic::{Completion, Failed, Trial};
@@ -14,13 +16,21 @@ use proptest::prelude::RngCore as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![Trial::ignorable_test("counts_failures_as_fail2ban_does", || {
+    vec![
+        trial("counts_failures_as_fail2ban_does", counts),
+        trial("makes_bans_longer_as_fail2ban_does", increments::longer),
+        trial("draws_random_bantimes_from_where_fail2ban_does", increments::random),
+    ]
+}
+
+fn trial(name: &str, body: fn() -> Result<()>) -> Trial {
+    Trial::ignorable_test(name, move || {
         if let Some(reason) = needs::missing_fail2ban() {
             return Ok(Completion::ignored_with(reason));
         }
-        let tried = counts().map(|()| Completion::Completed);
+        let tried = body().map(|()| Completion::Completed);
         tried.map_err(|error| Failed::from(format!("{error:#}")))
-    })]
+    })
 }
 
 /// Feeds `seconds address` lines to fail2ban's failure manager and prints what it counts, and
@@ -73,20 +83,26 @@ fn counts() -> Result<()> {
 }
 
 fn ask_fail2ban(failures: &[(i64, IpAddr)]) -> Result<Vec<(u32, bool)>> {
-    let mut python = command("/usr/bin/python3");
-    python.args(["-c", ASK_FAIL2BAN, &MAXRETRY.to_string(), &FINDTIME_SECS.to_string()]);
-    let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let mut stdin = child.stdin.take().context("no standard input")?;
     let lines: String = failures.iter().map(|(at, ip)| format!("{at} {ip}\n")).collect();
-    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "fail2ban's code failed: {}", output.status);
-    writer.join().ok().context("the writer panicked")??;
+    let options = [MAXRETRY.to_string(), FINDTIME_SECS.to_string()];
     let answer = |line: &str| {
         let (attempts, verdict) = line.split_once(' ').context("an answer of one word")?;
         Ok((attempts.parse()?, verdict == "ban"))
     };
-    String::from_utf8(output.stdout)?.lines().map(answer).collect()
+    python(ASK_FAIL2BAN, &options, lines)?.lines().map(answer).collect()
+}
+
+/// What `script` prints, given `lines`.
+fn python(script: &str, options: &[String], lines: String) -> Result<String> {
+    let mut python = command("/usr/bin/python3");
+    python.args(["-c", script]).args(options);
+    let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().context("no standard input")?;
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "fail2ban's code failed: {}", output.status);
+    writer.join().ok().context("the writer panicked")??;
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn ask_the_jail(failures: &[(i64, IpAddr)]) -> Result<Vec<(u32, bool)>> {
@@ -95,9 +111,10 @@ fn ask_the_jail(failures: &[(i64, IpAddr)]) -> Result<Vec<(u32, bool)>> {
         findtime: Duration::from_secs(FINDTIME_SECS),
         // Over at once, so that no ban hides the next.
         bantime: Bantime::For(Duration::from_millis(1)),
+        count: Count::Lines,
         ..Policy::default()
     };
-    let mut jail = Jail::new(policy, IgnoreList::default());
+    let mut jail = Jail::new(policy, IgnoreList::default(), 0);
     let rule = RULES.first().context("no rules")?;
     failures
         .iter()

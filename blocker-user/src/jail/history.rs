@@ -1,0 +1,99 @@
+//! Earlier bans, for `bantime.increment`.
+//!
+//! fail2ban keeps one row per address: how many bans, when the last one began and how long it
+//! was. It purges the row once that began longer ago than `dbpurgeage` and three times its
+//! length. The jail does the same and asks at each use, so that the outcome does not depend on
+//! when somebody sweeps.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{key::Key, lru::Lru};
+use crate::time::LogTime;
+
+/// What is known of the earlier bans of one client: what a store keeps, and what
+/// [`super::Jail::remember`] takes back after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    pub subject: IpNet,
+    pub bans: u32,
+    /// When the last ban began.
+    pub at: LogTime,
+    /// When it ends or ended, to the second; `None` for one without end.
+    pub end: Option<LogTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    pub(super) bans: u32,
+    pub(super) at: LogTime,
+    /// Of the last ban, rounded; [`FOREVER`] where it has no end.
+    length_secs: u32,
+}
+
+/// A length of 136 years.
+const FOREVER: u32 = u32::MAX;
+
+/// Bounded: the client whose last ban was noted longest ago is forgotten first.
+pub(super) struct Histories {
+    by_subject: Lru<Key, Past>,
+    capacity: usize,
+}
+
+impl Histories {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { by_subject: Lru::new(), capacity: capacity.max(1) }
+    }
+
+    /// What is known of `key`, unless that is too old.
+    pub(super) fn of(&self, key: &Key, now: LogTime, purge: Duration) -> Option<Past> {
+        self.by_subject.get(key).filter(|past| !past.is_purged(now, purge)).copied()
+    }
+
+    pub(super) fn note(&mut self, key: Key, bans: u32, at: LogTime, end: Option<LogTime>) {
+        if self.by_subject.get(&key).is_none() && self.by_subject.len() >= self.capacity {
+            self.by_subject.pop_oldest();
+        }
+        let length = end.map(|end| end.since(at).as_secs());
+        let length_secs = length.and_then(|secs| u32::try_from(secs).ok()).unwrap_or(FOREVER);
+        self.by_subject.insert(key, Past { bans, at, length_secs });
+    }
+
+    /// A ban that should not have been.
+    pub(super) fn take_back(&mut self, key: &Key) {
+        match self.by_subject.get_mut(key) {
+            Some(past) if past.bans > 1 => past.bans -= 1,
+            _ => self.forget(key),
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.by_subject.remove(key);
+    }
+
+    pub(super) fn expire(&mut self, now: LogTime, purge: Duration) {
+        self.by_subject.expire(|past| past.is_purged(now, purge));
+    }
+
+    pub(super) fn iter(&self, now: LogTime, purge: Duration) -> impl Iterator<Item = History> {
+        let known = self.by_subject.iter().filter(move |(_, past)| !past.is_purged(now, purge));
+        known.map(|(key, past)| History {
+            subject: (*key).into(),
+            bans: past.bans,
+            at: past.at,
+            end: past.length().map(|length| past.at.after(length)),
+        })
+    }
+}
+
+impl Past {
+    fn length(self) -> Option<Duration> {
+        (self.length_secs != FOREVER).then(|| Duration::from_secs(self.length_secs.into()))
+    }
+
+    fn is_purged(&self, now: LogTime, purge: Duration) -> bool {
+        let thrice = self.length().map(|length| length.saturating_mul(3));
+        thrice.is_some_and(|thrice| self.at.after(thrice) < now.before(purge))
+    }
+}

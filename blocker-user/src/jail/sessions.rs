@@ -1,0 +1,234 @@
+//! Which guesses have been told of already: lines in, new guesses out.
+//!
+//! One guess can write three lines: one of the auth process, one of its worker, one of the
+//! login process when the connection ends. The session id ties them. What a connection has
+//! guessed so far is the most that one password database has written for it, or what its last
+//! line says, whichever is more; a line counts by how much it raises that. So the lines of
+//! one connection may come in any order, and what a connection comes to is the same.
+//!
+//! A connection whose user logs in has not failed: see [`Sessions::login`].
+//!
+//! Lines without an id (PAM's own, or an admin's format without `%{session}`) are tied by
+//! time. Those of the password databases count at once, in bursts: within [`BURST`] they tell
+//! of the same guesses as long as they are from different databases. Each guess counted so is
+//! a credit, and the next line about the same address that tells of a guess in that time and
+//! could not be told from it uses the credit up in place of counting again.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    key::Key,
+    lru::Lru,
+    window::{Evidence, LATEST},
+};
+use crate::{
+    dovecot::{Failure, Guesses, Passdb, Session},
+    time::LogTime,
+};
+
+/// The lines of one guess come within a few seconds: Dovecot delays its answer by two, PAM by
+/// about as much.
+const BURST: Duration = Duration::from_secs(5);
+/// Databases told apart per connection. A guess is put to them in order, so a third one never
+/// sees more guesses than the first two.
+const PASSDBS: usize = 2;
+
+/// What a line adds to what is known of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// This many guesses that were not known of.
+    New(u32),
+    /// Guesses that other lines told of before.
+    Known,
+    /// Those of a user who got in on that connection.
+    LoggedIn,
+}
+
+/// Guesses by the lines of password databases. Where the count is 0 there is none.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    passdbs: [Passdb; PASSDBS],
+    counts: [u16; PASSDBS],
+}
+
+impl Lines {
+    const NONE: Self = Self { passdbs: [Passdb::from_number(0); PASSDBS], counts: [0; PASSDBS] };
+
+    fn add(&mut self, passdb: Passdb, times: u32) {
+        let slots = self.passdbs.iter_mut().zip(&mut self.counts);
+        for (slot, count) in slots {
+            if *count == 0 {
+                *slot = passdb;
+            }
+            if *slot == passdb {
+                *count = count.saturating_add(clamp(times));
+                return;
+            }
+        }
+    }
+
+    fn most(&self) -> u16 {
+        self.counts.into_iter().max().unwrap_or_default()
+    }
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    heard: LogTime,
+    lines: Lines,
+    /// What its last line said.
+    total: u16,
+    guesses: u16,
+    logged_in: bool,
+    /// What all this added to its client's window.
+    added: Evidence,
+}
+
+impl Record {
+    fn new(heard: LogTime) -> Self {
+        Self {
+            heard,
+            lines: Lines::NONE,
+            total: 0,
+            guesses: 0,
+            logged_in: false,
+            added: Evidence::NONE,
+        }
+    }
+}
+
+/// The lines without an id about one address.
+#[derive(Clone, Copy, Debug)]
+struct Loose {
+    heard: LogTime,
+    burst: Lines,
+    guesses: u16,
+    credit: u16,
+}
+
+/// Bounded: the connection heard of least recently is forgotten first. What it had told of
+/// would then count again; nothing else depends on it.
+pub(super) struct Sessions {
+    by_id: Lru<([u8; 16], Session), Record>,
+    loose: Lru<Key, Loose>,
+    capacity: usize,
+}
+
+impl Sessions {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { by_id: Lru::new(), loose: Lru::new(), capacity: capacity.max(1) }
+    }
+
+    pub(super) fn failure(&mut self, ip: IpAddr, failure: &Failure, at: LogTime) -> Told {
+        let repeated = failure.repeated.get();
+        let new = match (failure.session, failure.guesses) {
+            (Some(session), guesses) => {
+                let record = self.record(ip, session, at);
+                match guesses {
+                    Guesses::One { passdb } => record.lines.add(passdb, repeated),
+                    // One connection has one end: repeated, it is the same.
+                    Guesses::Total(total) => record.total = record.total.max(clamp(total)),
+                }
+                if record.logged_in {
+                    return Told::LoggedIn;
+                }
+                let guesses = record.lines.most().max(record.total);
+                let new = guesses.saturating_sub(record.guesses);
+                record.guesses = guesses;
+                self.beyond_credit(ip, new, at, failure.waited)
+            }
+            (None, Guesses::One { passdb }) => self.loose_line(ip, passdb, repeated, at),
+            (None, Guesses::Total(total)) => {
+                let total = clamp(total.saturating_mul(repeated));
+                self.beyond_credit(ip, total, at, failure.waited)
+            }
+        };
+        if new == 0 { Told::Known } else { Told::New(new.into()) }
+    }
+
+    /// What the guesses of a connection added to its client's window. What they added to an
+    /// earlier batch cannot be taken back any more, as that is gone.
+    pub(super) fn added(&mut self, ip: IpAddr, session: Session, added: Evidence) {
+        if let Some(record) = self.by_id.get_mut(&(octets(ip), session)) {
+            record.added =
+                if record.added.batch == added.batch { record.added.with(added) } else { added };
+        }
+    }
+
+    /// A user got in: the guesses on that connection were none (one password database after
+    /// the other was asked, a master user logged in, a typo was mended). Returns what they
+    /// had added.
+    pub(super) fn login(&mut self, ip: IpAddr, session: Session, at: LogTime) -> Evidence {
+        let record = self.record(ip, session, at);
+        record.logged_in = true;
+        std::mem::replace(&mut record.added, Evidence::NONE)
+    }
+
+    /// `now` is the time of the oldest line that could still come.
+    pub(super) fn expire(&mut self, now: LogTime) {
+        let since = now.before(LATEST);
+        self.by_id.expire(|record| record.heard < since);
+        self.loose.expire(|loose| loose.heard < since);
+    }
+
+    fn record(&mut self, ip: IpAddr, session: Session, at: LogTime) -> &mut Record {
+        let key = (octets(ip), session);
+        if self.by_id.get(&key).is_none() && self.by_id.len() >= self.capacity {
+            self.by_id.pop_oldest();
+        }
+        let record = self.by_id.touch_or_insert(key, || Record::new(at));
+        if record.heard < at.before(LATEST) {
+            // Swept or not, it is over.
+            *record = Record::new(at);
+        }
+        record.heard = record.heard.max(at);
+        record
+    }
+
+    fn loose_line(&mut self, ip: IpAddr, passdb: Passdb, times: u32, at: LogTime) -> u16 {
+        let key = Key::from(ip);
+        if self.loose.get(&key).is_none() && self.loose.len() >= self.capacity {
+            self.loose.pop_oldest();
+        }
+        let nothing = Loose { heard: at, burst: Lines::NONE, guesses: 0, credit: 0 };
+        let loose = self.loose.touch_or_insert(key, || nothing);
+        if loose.heard < at.before(LATEST) {
+            *loose = nothing;
+        }
+        if loose.heard < at.before(BURST) {
+            loose.burst = Lines::NONE;
+            loose.guesses = 0;
+        }
+        loose.heard = loose.heard.max(at);
+        loose.burst.add(passdb, times);
+        let new = loose.burst.most().saturating_sub(loose.guesses);
+        loose.guesses = loose.burst.most();
+        loose.credit = loose.credit.saturating_add(new);
+        new
+    }
+
+    /// How many of `guesses`, made at most `waited` before `at`, no line without an id has
+    /// told of.
+    fn beyond_credit(&mut self, ip: IpAddr, guesses: u16, at: LogTime, waited: Duration) -> u16 {
+        let Some(loose) = self.loose.get_mut(&Key::from(ip)) else { return guesses };
+        if loose.heard < at.before(waited.min(LATEST)).before(BURST) {
+            return guesses;
+        }
+        let used = loose.credit.min(guesses);
+        loose.credit = loose.credit.saturating_sub(used);
+        guesses.saturating_sub(used)
+    }
+}
+
+fn octets(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// More guesses than that on one connection are more than any maxretry.
+fn clamp(guesses: u32) -> u16 {
+    u16::try_from(guesses).unwrap_or(u16::MAX)
+}

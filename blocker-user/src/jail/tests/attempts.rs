@@ -1,0 +1,198 @@
+//! One guess, however many lines; and connections whose user got in after all.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{GUESS, PROBE, address, failure, is_ban, policy, secs, with};
+use crate::{
+    dovecot::{Failure, Guesses, Passdb, Session},
+    jail::{Count, Jail, LoginOutcome, Outcome, Policy, Spared},
+};
+
+fn session(number: u64) -> Session {
+    Session::from_number(number)
+}
+
+fn one(connection: Option<u64>, passdb: u32) -> Failure {
+    Failure {
+        session: connection.map(session),
+        guesses: Guesses::One { passdb: Passdb::from_number(passdb) },
+        ..failure(address(7), &GUESS)
+    }
+}
+
+fn total(connection: Option<u64>, guesses: u32, waited: u64) -> Failure {
+    Failure {
+        session: connection.map(session),
+        guesses: Guesses::Total(guesses),
+        waited: Duration::from_secs(waited),
+        ..failure(address(7), &GUESS)
+    }
+}
+
+fn times(number: u32, failure: Failure) -> Failure {
+    Failure { repeated: NonZeroU32::new(number).unwrap(), ..failure }
+}
+
+fn lenient() -> Jail {
+    with(Policy { maxretry: NonZeroU32::new(100).unwrap(), ..policy() })
+}
+
+/// What the lines come to, all of them at `at`.
+fn read(jail: &mut Jail, lines: &[Failure], at: i64) -> u32 {
+    let mut attempts = 0;
+    for line in lines {
+        if let Outcome::Counted { attempts: now, .. } = jail.failure(line, secs(at), secs(at)) {
+            attempts = now;
+        }
+    }
+    attempts
+}
+
+#[test]
+fn the_lines_of_one_guess_count_once() {
+    let guess = [one(Some(1), 1), one(Some(1), 2), total(Some(1), 1, 2)];
+    assert_eq!(read(&mut lenient(), &guess, 0), 1);
+    let mut lines =
+        with(Policy { maxretry: NonZeroU32::new(100).unwrap(), count: Count::Lines, ..policy() });
+    assert_eq!(read(&mut lines, &guess, 0), 3, "as fail2ban has it");
+}
+
+#[test]
+fn the_last_line_counts_what_the_shorter_ones_did_not() {
+    assert_eq!(read(&mut lenient(), &[total(Some(1), 12, 171)], 0), 12);
+    let lines = [one(Some(1), 1), one(Some(1), 1), total(Some(1), 12, 171)];
+    assert_eq!(read(&mut lenient(), &lines, 0), 12);
+    let lines = [one(Some(1), 1), one(Some(1), 1), one(Some(2), 1), total(Some(1), 1, 5)];
+    assert_eq!(read(&mut lenient(), &lines, 0), 3);
+    assert_eq!(read(&mut lenient(), &[times(5, one(Some(1), 1)), total(Some(1), 6, 9)], 0), 6);
+}
+
+#[test]
+fn twelve_guesses_on_one_connection_ban_at_once() {
+    let mut jail = with(policy());
+    assert!(is_ban(jail.failure(&total(Some(1), 12, 171), secs(0), secs(0))));
+}
+
+#[test]
+fn lines_without_an_id_are_tied_by_time() {
+    // PAM's own line, the worker's, and the login process's at the end.
+    let guess = [one(None, 1), one(None, 2), total(None, 1, 2)];
+    assert_eq!(read(&mut lenient(), &guess, 0), 1);
+    // PAM's line has no id where the others have one.
+    let guess = [one(None, 1), one(Some(1), 2), total(Some(1), 1, 2)];
+    assert_eq!(read(&mut lenient(), &guess, 0), 1);
+    // Without any line but the last.
+    assert_eq!(read(&mut lenient(), &[total(None, 2, 5), total(None, 3, 5)], 0), 5);
+    assert_eq!(read(&mut lenient(), &[times(4, total(None, 1, 0))], 0), 4);
+    // Each of one database's lines is a guess of its own.
+    assert_eq!(read(&mut lenient(), &[one(None, 1), one(None, 1), one(None, 2)], 0), 2);
+}
+
+#[test]
+fn a_guess_told_without_an_id_hides_no_later_one() {
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[one(None, 1)], 0), 1);
+    assert_eq!(read(&mut jail, &[total(Some(1), 1, 2)], 20), 2);
+    assert_eq!(read(&mut jail, &[one(None, 1)], 30), 3);
+    assert_eq!(read(&mut jail, &[one(None, 2)], 40), 4);
+}
+
+#[test]
+fn a_typo_before_the_right_password_is_taken_back() {
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[one(Some(1), 1), one(Some(2), 1)], 0), 2);
+    let login = jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    assert_eq!(read(&mut jail, &[one(Some(2), 1)], 2), 2);
+    // A line of the first connection that was overtaken by the login.
+    let late = jail.failure(&one(Some(1), 1), secs(2), secs(2));
+    assert_eq!(late, Outcome::Spared(Spared::LoggedIn));
+    let again = jail.login(address(7), Some(session(1)), secs(3), secs(3));
+    assert_eq!(again, LoginOutcome::Noted, "nothing is taken back twice");
+}
+
+#[test]
+fn a_ban_that_only_logins_made_is_lifted() {
+    let mut jail = with(policy());
+    let lines = (1..=7).map(|connection| one(Some(connection), 1)).collect::<Vec<_>>();
+    read(&mut jail, &lines, 0);
+    assert_eq!(jail.currently_banned(), 1);
+    // Seven are known: three that banned, three that would have prolonged it, one more. With
+    // four taken back, three are left, which is a ban.
+    for connection in 1..=4 {
+        let login = jail.login(address(7), Some(session(connection)), secs(1), secs(1));
+        assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{connection}: {login:?}");
+    }
+    let login = jail.login(address(7), Some(session(5)), secs(1), secs(1));
+    assert!(matches!(login, LoginOutcome::Lifted { .. }), "{login:?}");
+    assert_eq!(jail.currently_banned(), 0);
+    // The other two still count.
+    assert!(is_ban(jail.failure(&one(Some(9), 1), secs(2), secs(2))));
+}
+
+#[test]
+fn a_ban_by_hand_is_not_lifted_by_a_login() {
+    let mut jail = with(policy());
+    read(&mut jail, &[one(Some(1), 1), one(Some(2), 1)], 0);
+    jail.adopt(policy().subject(address(7)), None);
+    jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    read(&mut jail, &[one(Some(3), 1), one(Some(4), 1), one(Some(5), 1)], 2);
+    jail.login(address(7), Some(session(3)), secs(3), secs(3));
+    assert_eq!(jail.currently_banned(), 1);
+}
+
+#[test]
+fn a_late_line_is_judged_by_when_its_connection_began() {
+    let probe =
+        |waited| Failure { waited: Duration::from_secs(waited), ..failure(address(7), &PROBE) };
+    let mut jail = with(Policy { findtime: Duration::from_secs(60), ..policy() });
+    let mut at = |line, waited| jail.failure(&probe(waited), secs(line), secs(line));
+    // All three connected within a minute, though their lines are spread over three.
+    at(0, 0);
+    assert!(matches!(at(190, 180), Outcome::Counted { attempts: 2, .. }));
+    assert!(is_ban(at(200, 160)));
+    // And these did not, though their lines come together.
+    assert!(matches!(at(4000, 0), Outcome::Counted { attempts: 1, .. }));
+    assert!(matches!(at(4000, 180), Outcome::Counted { attempts: 1, .. }));
+}
+
+proptest! {
+    /// The lines of some connections, in whatever order, come to the guesses there were.
+    #[test]
+    fn the_order_of_lines_does_not_matter(
+        connections in proptest::collection::vec((1_u32..6, 0_u32..3, any::<bool>(), any::<bool>()), 1..12),
+        seed in any::<u64>(),
+    ) {
+        let mut lines = Vec::new();
+        let mut expected = 0;
+        for (id, &(guesses, passdbs, ends, logs_in)) in (0..).zip(&connections) {
+            let ends = ends || passdbs == 0;
+            lines.extend((0..passdbs).flat_map(|db| (0..guesses).map(move |_| Some(one(Some(id), db)))));
+            lines.extend(ends.then(|| Some(total(Some(id), guesses, 0))));
+            expected += if logs_in { 0 } else { guesses };
+            if logs_in { lines.push(None); }
+            let marks = lines.len();
+            prop_assert!(marks > 0);
+        }
+        // Logins carry no id in the list: they are dealt to their connections in order.
+        let mut logins: Vec<u64> = (0..).zip(&connections).filter(|(_, c)| c.3).map(|(id, _)| id).collect();
+        let mut keyed: Vec<(u64, Option<Failure>)> = (0..).zip(lines)
+            .map(|(n, line)| (seed.wrapping_mul(2 * n + 1).rotate_left(17) ^ n, line)).collect();
+        keyed.sort_by_key(|(key, _)| *key);
+        let mut jail = lenient();
+        for (_, line) in keyed {
+            match line {
+                Some(line) => drop(jail.failure(&line, secs(0), secs(0))),
+                None => {
+                    let id = logins.pop().unwrap();
+                    jail.login(address(7), Some(session(id)), secs(0), secs(0));
+                }
+            }
+        }
+        let last = jail.failure(&one(Some(999), 1), secs(0), secs(0));
+        let is_right = matches!(last, Outcome::Counted { attempts, .. } if attempts == expected + 1);
+        prop_assert!(is_right, "{:?}, not {}", last, expected + 1);
+    }
+}

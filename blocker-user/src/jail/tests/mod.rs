@@ -1,0 +1,72 @@
+//! The jail against a naive model, against itself, and the cases an admin would ask about.
+
+mod attempts;
+mod cases;
+mod increments;
+mod model;
+mod world;
+
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+
+use super::{Bantime, IgnoreList, Jail, Outcome, Policy};
+use crate::{
+    dovecot::{Failure, Mode, Place, Rule},
+    time::LogTime,
+};
+
+static PROBE: Rule = rule(Mode::Aggressive);
+static GUESS: Rule = rule(Mode::Normal);
+
+const fn rule(mode: Mode) -> Rule {
+    Rule {
+        name: "test",
+        mode,
+        place: Place::Cause,
+        words: &[],
+        codes: &[],
+        source: "",
+        example: "",
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        maxretry: NonZeroU32::new(3).unwrap(),
+        findtime: Duration::from_secs(600),
+        bantime: Bantime::For(Duration::from_secs(3600)),
+        ..Policy::default()
+    }
+}
+
+fn jail() -> Jail {
+    with(policy())
+}
+
+fn with(policy: Policy) -> Jail {
+    Jail::new(policy, IgnoreList::new(vec!["198.51.100.0/24".parse().unwrap()], true), 1)
+}
+
+fn secs(at: i64) -> LogTime {
+    LogTime::from_secs(at)
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn address(client: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, client])
+}
+
+/// Fails `times` times from `from` at `at` and returns the last outcome.
+fn fail(jail: &mut Jail, from: &str, times: u32, at: i64) -> Outcome {
+    (0..times).map(|_| jail.failure(&failure(ip(from), &PROBE), secs(at), secs(at))).last().unwrap()
+}
+
+fn failure(from: impl Into<IpAddr>, rule: &'static Rule) -> Failure {
+    Failure::new(from.into(), rule)
+}
+
+fn is_ban(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Banned(_))
+}
