@@ -9,5 +9,6 @@ pub mod daemon;
 pub mod dovecot;
 pub mod firewall;
 pub mod jail;
+pub mod log;
 pub mod source;
 pub mod time;

@@ -51,6 +51,10 @@ impl Active {
         }
     }
 
+    pub(super) fn is_in_force(&self, subject: &IpNet, now: LogTime) -> bool {
+        self.ends.get(subject).is_some_and(|end| end.is_none_or(|end| end > now))
+    }
+
     /// Removes and returns the bans that have ended.
     pub(super) fn expire(&mut self, now: LogTime) -> Vec<IpNet> {
         let mut ended = Vec::new();

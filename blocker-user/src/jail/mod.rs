@@ -23,7 +23,7 @@ use active::Active;
 use logins::Logins;
 use window::Windows;
 
-pub use ignore::IgnoreList;
+pub use ignore::{IgnoreList, SparedBy};
 pub use policy::{Bantime, Policy};
 
 /// A ban the jail decided on.
@@ -140,6 +140,13 @@ impl Jail {
     pub fn pardon(&mut self, subject: &IpNet) {
         self.active.remove(subject);
         self.windows.forget(subject);
+    }
+
+    /// The narrowest of the wider networks that are banned at `now`, and `subject` with them.
+    #[must_use]
+    pub fn covering(&self, subject: &IpNet, now: LogTime) -> Option<IpNet> {
+        let mut wider = std::iter::successors(subject.supernet(), IpNet::supernet);
+        wider.find(|network| self.active.is_in_force(network, now))
     }
 
     /// Forgets everything that `now` has made irrelevant, and returns the bans that ended.
