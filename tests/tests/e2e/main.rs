@@ -3,6 +3,7 @@
 mod bans;
 mod bounds;
 mod control;
+mod hostile;
 mod input;
 mod oracle;
 mod policy;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         bans::trials(),
         bounds::trials(),
         control::trials(),
+        hostile::trials(),
         input::trials(),
         oracle::trials(),
         policy::trials(),
