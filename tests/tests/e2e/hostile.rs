@@ -32,7 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn start(world: &World, more: &[&str]) -> Result<Doveblock<'_>> {
+fn start<'w>(world: &'w World, more: &[&str]) -> Result<Doveblock<'w>> {
     let log = world.claim.dir().join("mail.log");
     Recording::new(&log).append("")?;
     Doveblock::start(world, &log, more)
