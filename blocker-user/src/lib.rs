@@ -10,5 +10,6 @@ pub mod dovecot;
 pub mod filter;
 pub mod firewall;
 pub mod jail;
+pub mod log;
 pub mod source;
 pub mod time;

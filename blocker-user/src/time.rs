@@ -32,6 +32,15 @@ impl LogTime {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The first whole second that is not earlier.
+    #[must_use]
+    pub const fn to_next_second(self) -> Self {
+        match self.0.rem_euclid(1_000_000) {
+            0 => self,
+            past => Self(self.0.saturating_add(1_000_000 - past)),
+        }
+    }
+
     /// This much later; the end of time where that is out of range.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
@@ -83,6 +92,13 @@ mod tests {
         assert_eq!(end.after(Duration::from_secs(1)), end);
         assert_eq!(LogTime::from_secs(5).since(LogTime::from_secs(9)), Duration::ZERO);
         assert_eq!(LogTime::from_secs(9).since(LogTime::from_secs(5)), Duration::from_secs(4));
+    }
+
+    #[test]
+    fn the_next_second_is_never_earlier() {
+        for (micros, second) in [(0, 0), (1, 1), (1_000_000, 1), (1_300_000, 2), (-1, 0)] {
+            assert_eq!(LogTime::from_micros(micros).to_next_second(), LogTime::from_secs(second));
+        }
     }
 
     #[test]

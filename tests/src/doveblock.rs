@@ -137,7 +137,10 @@ fn run_command(world: &World, log: &Path, more: &[&str]) -> Result<Command> {
     ensure!(binary.is_file(), "{} is not built: use cargo xtask build", binary.display());
     let mut command = world.server.command(&binary.to_string_lossy());
     command.args(["run", "--log"]).arg(log);
-    command.args(places(world)).arg("--pin-dir").arg(world.claim.pins());
+    if !more.contains(&"--socket") {
+        command.args(places(world));
+    }
+    command.arg("--pin-dir").arg(world.claim.pins());
     command.arg("--state-dir").arg(world.claim.dir().join("state"));
     // Who names interfaces of his own does not want the usual one.
     if !more.contains(&"-i") {

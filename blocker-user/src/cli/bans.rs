@@ -61,7 +61,24 @@ pub(super) fn ban(args: &BanArgs) -> Result<(), VerbError> {
     let banned: Banned = Client::new(&args.socket.socket).post("/v1/ban", &order)?;
     let end =
         banned.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("until {at}"));
-    output::text_out(&format!("banned {} {end}\n", banned.ip))
+    output::text_out(&format!("banned {} {end}\n", banned.ip))?;
+    if !banned.spared.is_empty() {
+        eprintln!("doveblock: never dropped all the same: {}", some(&banned.spared));
+    }
+    if let Some(network) = banned.covered_by {
+        eprintln!("doveblock: {} is also in {network}, which is banned as well", banned.ip);
+    }
+    Ok(())
+}
+
+/// The first few.
+fn some(names: &[String]) -> String {
+    const FEW: usize = 10;
+    let few = names.get(..FEW).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(FEW) {
+        0 => few,
+        more => format!("{few} and {more} more"),
+    }
 }
 
 #[derive(Args, Debug)]
@@ -79,12 +96,24 @@ pub(super) struct UnbanArgs {
 
 pub(super) fn unban(args: &UnbanArgs) -> Result<(), VerbError> {
     let order = UnbanRequest { ip: args.subject.clone(), all: args.all };
-    let Unbanned { lifted } = Client::new(&args.socket.socket).post("/v1/unban", &order)?;
-    match (&args.subject, lifted) {
-        (Some(subject), 0) => Err(VerbError::Failed(format!(
+    let Unbanned { lifted, covered_by } =
+        Client::new(&args.socket.socket).post("/v1/unban", &order)?;
+    let Some(subject) = &args.subject else {
+        return output::text_out(&format!("lifted {lifted} bans\n"));
+    };
+    match (lifted, covered_by) {
+        (0, None) => Err(VerbError::Failed(format!(
             "{subject} is not banned; `doveblock list` shows who is"
         ))),
-        (Some(subject), _) => output::text_out(&format!("unbanned {subject}\n")),
-        (None, lifted) => output::text_out(&format!("lifted {lifted} bans\n")),
+        (0, Some(network)) => Err(VerbError::Failed(format!(
+            "{subject} is not banned by itself but covered by {network}; unban that"
+        ))),
+        (_, covered_by) => {
+            output::text_out(&format!("unbanned {subject}\n"))?;
+            if let Some(network) = covered_by {
+                eprintln!("doveblock: {subject} is still covered by {network}, which is banned");
+            }
+            Ok(())
+        }
     }
 }

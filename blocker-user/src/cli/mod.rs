@@ -89,11 +89,18 @@ impl From<crate::firewall::FirewallError> for VerbError {
     }
 }
 
+impl From<crate::control::SocketError> for VerbError {
+    fn from(error: crate::control::SocketError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
 impl From<crate::control::ClientError> for VerbError {
     fn from(error: crate::control::ClientError) -> Self {
         match error {
             crate::control::ClientError::Invalid(_) => Self::usage(error),
-            _ => Self::failed(error),
+            crate::control::ClientError::Socket(error) => error.into(),
+            error => Self::failed(error),
         }
     }
 }

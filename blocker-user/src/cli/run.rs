@@ -5,23 +5,20 @@ mod args;
 mod interfaces;
 
 use std::{
-    io::{self, IsTerminal as _},
+    process,
     sync::{Arc, Mutex},
-};
-
-use tracing_subscriber::{
-    filter::LevelFilter, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
 use super::VerbError;
 use crate::{
     config::{self, Ignored, JAIL},
-    control::{Context, Server},
+    control::{Context, Lists, Server},
     daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
     filter::FilterError,
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
+    log::Log,
     source::{Source, Waiter},
 };
 
@@ -29,7 +26,14 @@ use args::Config;
 pub(super) use args::RunArgs;
 
 pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
-    start_log(args.verbose());
+    let log = Log::start(args.verbose()).map_err(VerbError::failed)?;
+    let result = run_logged(args, &log);
+    // Also what led to a failure is to be read before the failure.
+    log.flush();
+    result
+}
+
+fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let config = args.into_config()?;
     let options = firewall_options(&config);
     if !config.dry_run {
@@ -41,16 +45,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     let waiter = Waiter::new().map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
     let stats = Arc::new(Stats::default());
-    let server = Server::bind(&config.socket).map_err(|error| {
-        let message = format!(
-            "cannot listen on {}: {error}; --socket names another place",
-            config.socket.display()
-        );
-        match error.kind() {
-            io::ErrorKind::AddrInUse => VerbError::Usage(message),
-            _ => VerbError::Failed(message),
-        }
-    })?;
+    let server = Server::bind(&config.socket)?;
 
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
@@ -67,18 +62,24 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     })?;
     let logs: Vec<String> = config.logs.iter().map(ToString::to_string).collect();
     let ready = format!("ready: {} mode, reading {}", config.settings.mode, logs.join(", "));
-    server
-        .serve(Context {
-            jail: JAIL,
-            mode: config.settings.mode.to_string(),
-            policy,
-            dry_run: config.dry_run,
-            logs,
-            remote,
-            stats,
-            view: Mutex::new(view),
-        })
-        .map_err(VerbError::failed)?;
+    let context = Context {
+        jail: JAIL,
+        mode: config.settings.mode.to_string(),
+        policy,
+        dry_run: config.dry_run,
+        logs,
+        remote,
+        stats,
+        view: Mutex::new(view),
+        lists: Lists::default(),
+    };
+    let log = log.clone();
+    let give_up = move || {
+        tracing::error!("a second signal, and the daemon still hangs: it ends at once; bans stay");
+        log.flush();
+        process::exit(1);
+    };
+    server.serve(context, give_up).map_err(VerbError::failed)?;
     tracing::info!("{ready}");
     pipeline.run().map_err(VerbError::failed)?;
     if config.dry_run {
@@ -140,17 +141,4 @@ fn open_firewall(dry_run: bool, options: &Options) -> Result<AnyFirewall, VerbEr
         return Ok(Box::new(Memory::default()));
     }
     Ok(Box::new(Xdp::open(options)?))
-}
-
-/// The daemon's log goes to standard error, one event a line.
-fn start_log(verbose: bool) {
-    // The trace of the kernel program is written at debug level, and only where asked for.
-    const KERNEL_PROGRAM: &str = "doveblock_ebpf";
-    let level = if verbose { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let filter = Targets::new().with_default(level).with_target(KERNEL_PROGRAM, LevelFilter::DEBUG);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
-    tracing_subscriber::registry().with(filter).with(layer).init();
 }

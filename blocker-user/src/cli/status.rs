@@ -27,8 +27,7 @@ pub(super) fn run(args: &StatusArgs) -> Result<(), VerbError> {
 }
 
 fn text(status: &Status) -> String {
-    let bantime =
-        status.bantime_secs.map_or_else(|| "without end".to_owned(), |secs| format!("{secs} s"));
+    let bantime = status.bantime_secs.map_or_else(|| "without end".to_owned(), span);
     let attached = match (status.dry_run, status.interfaces.as_slice()) {
         (true, _) => "dry run, nothing is dropped".to_owned(),
         (false, []) => "detached, nothing is dropped".to_owned(),
@@ -40,8 +39,9 @@ fn text(status: &Status) -> String {
         (
             "policy",
             format!(
-                "maxretry {}, findtime {} s, bantime {bantime}",
-                status.maxretry, status.findtime_secs
+                "maxretry {}, findtime {}, bantime {bantime}",
+                status.maxretry,
+                span(status.findtime_secs)
             ),
         ),
         ("interfaces", attached),
@@ -66,7 +66,7 @@ fn text(status: &Status) -> String {
             "not judged",
             format!("{} to other ports, {} not TCP", counters.passed_port, counters.passed_other),
         ),
-        ("banned", status.banned.join(" ")),
+        ("banned", banned(status)),
     ];
     let mut text = String::new();
     for (name, value) in lines {
@@ -74,4 +74,38 @@ fn text(status: &Status) -> String {
         let _infallible = writeln!(text, "{name:<17} {value}");
     }
     text
+}
+
+fn banned(status: &Status) -> String {
+    let shown = status.banned.join(" ");
+    match status.currently_banned.saturating_sub(status.banned.len()) {
+        0 => shown,
+        more => format!("{shown} and {more} more, which `doveblock list` shows"),
+    }
+}
+
+/// A length of time as the configuration takes it: 10m, 1d 12h.
+fn span(secs: u64) -> String {
+    let units =
+        [("d", secs / 86_400), ("h", secs / 3600 % 24), ("m", secs / 60 % 60), ("s", secs % 60)];
+    let parts: Vec<String> = units
+        .into_iter()
+        .filter(|&(_, count)| count > 0)
+        .map(|(unit, count)| format!("{count}{unit}"))
+        .collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+    use crate::config::parse_span;
+
+    #[test]
+    fn spans_are_written_as_they_are_read() {
+        assert_eq!([600, 129_600, 86_400, 0].map(span), ["10m", "1d 12h", "1d", "0s"]);
+        for secs in [0, 1, 59, 61, 3599, 3661, 90_061, 3_155_760_000] {
+            assert_eq!(parse_span(&span(secs)).unwrap().as_secs(), secs);
+        }
+    }
 }

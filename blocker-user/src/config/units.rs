@@ -11,6 +11,9 @@ const DAY: f64 = 24.0 * HOUR;
 /// fail2ban's year: the mean over a leap cycle.
 const YEAR: f64 = 365.25 * DAY;
 
+/// Longer is a slip of the pen, and its end has no date.
+const LONGEST: f64 = 100.0 * YEAR;
+
 /// A length of time; a number without a unit is seconds. fail2ban has Python evaluate it, so
 /// that some write `60*60`: sums and products are understood, too.
 pub fn parse_span(text: &str) -> Result<Duration, Invalid> {
@@ -26,13 +29,18 @@ pub fn parse_span(text: &str) -> Result<Duration, Invalid> {
                 })?,
             };
         }
-        Duration::try_from_secs_f64(sum).ok()
+        Some(sum)
     };
-    seconds().ok_or_else(|| {
+    let invalid = || {
         Invalid::new(format!(
             "{text:?} is not a time; write seconds (600) or numbers with units (10m, 1h, 1d 12h)"
         ))
-    })
+    };
+    let seconds = seconds().ok_or_else(invalid)?;
+    if seconds > LONGEST {
+        return Err(Invalid::new(format!("{text:?} is longer than 100 years, the longest time")));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
 }
 
 /// `1d 12h` in seconds.
@@ -59,7 +67,9 @@ pub fn parse_bantime(text: &str) -> Result<Bantime, Invalid> {
     if text.trim() == "-1" {
         return Ok(Bantime::Forever);
     }
-    match parse_span(text)? {
+    let span = parse_span(text)
+        .map_err(|Invalid(error)| Invalid(format!("{error}; a ban without end is written -1")))?;
+    match span {
         Duration::ZERO => {
             Err(Invalid::new("a ban of no length bans nobody; write -1 for one without end"))
         }
@@ -123,6 +133,16 @@ mod tests {
                 assert!(parse_span(text).is_err(), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_hundred_years_are_the_longest() {
+        assert_eq!(secs("100y"), 3_155_760_000);
+        for text in ["101y", "99999y", "1e400d", "9999999999999999999999"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+        let error = parse_bantime("99999y").unwrap_err().to_string();
+        assert!(error.contains("100 years") && error.contains("-1"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::{
     firewall::{Counters, Enforced},
 };
 
+/// Most bans that the status names.
+pub const MAX_SHOWN: usize = 100;
+
 /// One ban. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
@@ -58,6 +61,8 @@ pub struct Status {
     pub total_failed: u64,
     pub currently_banned: usize,
     pub total_banned: u64,
+    /// Not more than [`MAX_SHOWN`] of them, those that end last first; `currently_banned` is
+    /// how many there are, and the list of bans has them all.
     pub banned: Vec<String>,
     pub counters: CounterValues,
 }
@@ -111,6 +116,12 @@ pub struct Banned {
     /// What is banned: for an IPv6 address its prefix.
     pub ip: String,
     pub expires_at: Option<String>,
+    /// Networks inside it that are never dropped all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<String>,
+    /// A wider network that is banned too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_by: Option<String>,
 }
 
 /// Exactly one of the two.
@@ -127,6 +138,9 @@ pub struct UnbanRequest {
 pub struct Unbanned {
     /// Bans that were lifted.
     pub lifted: usize,
+    /// A wider network that is still banned, and with it what was to be unbanned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_by: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,9 +10,17 @@
 //!
 //! A failed request is answered with a status of 4xx or 5xx and [`api::Failure`].
 
+mod answer;
 pub mod api;
+mod bans;
 mod client;
 mod server;
+mod signals;
+mod socket;
+#[cfg(test)]
+mod tests;
 
+pub use answer::{Context, Lists};
 pub use client::{Client, ClientError};
-pub use server::{Context, Server};
+pub use server::Server;
+pub use socket::SocketError;

@@ -4,6 +4,7 @@
 //! socket; it reads what is enforced by itself, and what it wants changed it puts into a
 //! channel that the first empties between chunks of lines.
 
+mod by_hand;
 mod names;
 mod own;
 mod pipeline;
@@ -23,7 +24,7 @@ use ipnet::IpNet;
 
 use crate::{
     firewall::{Firewall, FirewallError},
-    jail::Bantime,
+    jail::{Bantime, SparedBy},
     source::{Waiter, Waker},
     time::LogTime,
 };
@@ -35,14 +36,16 @@ pub use stats::Stats;
 
 /// What another thread asks of the pipeline.
 pub enum Command {
+    /// `subject` is what is banned where `asked` is to be: for an IPv6 address its prefix.
     Ban {
+        asked: IpNet,
         subject: IpNet,
         bantime: Option<Bantime>,
-        reply: Reply<Option<LogTime>>,
+        reply: Reply<BannedByHand>,
     },
     Unban {
         subject: IpNet,
-        reply: Reply<bool>,
+        reply: Reply<UnbannedByHand>,
     },
     UnbanAll {
         reply: Reply<usize>,
@@ -51,6 +54,27 @@ pub enum Command {
     IgnoreNamed {
         addresses: Vec<IpAddr>,
     },
+}
+
+/// What came of a ban by hand.
+pub enum BannedByHand {
+    /// Not banned, since nothing of it would ever be dropped.
+    Spared(SparedBy),
+    Until {
+        expires: Option<LogTime>,
+        /// Networks inside it that are never dropped all the same.
+        spared: Vec<IpNet>,
+        /// A wider network that is banned too.
+        covered_by: Option<IpNet>,
+    },
+}
+
+/// What came of the end of a ban by hand.
+pub struct UnbannedByHand {
+    /// `false` where there was no such ban.
+    pub lifted: bool,
+    /// A wider network that is still banned.
+    pub covered_by: Option<IpNet>,
 }
 
 /// Where the answer goes. The one who asked may have gone by then.

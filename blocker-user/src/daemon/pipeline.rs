@@ -8,11 +8,11 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{AnyFirewall, Command, Inbox, Stats, own::OwnAddresses, stats::add, wall_clock};
+use super::{AnyFirewall, Inbox, Stats, own::OwnAddresses, stats::add, wall_clock};
 use crate::{
     dovecot::{Event, Judge, Rule},
     firewall::{FirewallError, Order},
-    jail::{Ban, Bantime, History, Jail, LoginOutcome, Outcome, Spared},
+    jail::{Ban, History, Jail, LoginOutcome, Outcome, Spared},
     source::{Progress, Source, Waiter},
     time::LogTime,
 };
@@ -36,12 +36,12 @@ pub struct Pipeline {
 }
 
 /// What a line meets after it was read.
-struct Core {
+pub(super) struct Core {
     judge: Judge,
-    jail: Jail,
-    firewall: AnyFirewall,
+    pub(super) jail: Jail,
+    pub(super) firewall: AnyFirewall,
     own: OwnAddresses,
-    stats: Arc<Stats>,
+    pub(super) stats: Arc<Stats>,
 }
 
 impl Pipeline {
@@ -207,59 +207,6 @@ impl Core {
         }
     }
 
-    /// Does what other threads asked for.
-    fn obey(&mut self, inbox: &Inbox) {
-        while let Ok(command) = inbox.commands.try_recv() {
-            // The answer has nowhere to go if the one who asked has left.
-            match command {
-                Command::Ban { subject, bantime, reply } => {
-                    let _gone = reply.send(self.ban_by_hand(subject, bantime));
-                }
-                Command::Unban { subject, reply } => {
-                    let _gone = reply.send(self.unban_by_hand(&subject));
-                }
-                Command::UnbanAll { reply } => {
-                    let _gone = reply.send(self.unban_all());
-                }
-                Command::IgnoreNamed { addresses } => {
-                    self.jail.set_named_addresses(addresses);
-                    self.allow_ignored();
-                }
-            }
-        }
-    }
-
-    fn ban_by_hand(
-        &mut self,
-        subject: IpNet,
-        bantime: Option<Bantime>,
-    ) -> Result<Option<LogTime>, FirewallError> {
-        let now = LogTime::from_secs(wall_clock().as_secs());
-        let expires = bantime.unwrap_or(self.jail.policy().bantime).end(now);
-        self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 0 })?;
-        self.jail.adopt(subject, expires);
-        add(&self.stats.bans);
-        tracing::info!("ban {} {}: by hand", show(&subject), until(expires));
-        Ok(expires)
-    }
-
-    fn unban_by_hand(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
-        let found = self.firewall.unban(subject)?;
-        self.jail.pardon(subject);
-        if found {
-            tracing::info!("unban {}: by hand", show(subject));
-        }
-        Ok(found)
-    }
-
-    fn unban_all(&mut self) -> Result<usize, FirewallError> {
-        let mut lifted = 0;
-        for ban in self.firewall.view()?.bans()? {
-            lifted += usize::from(self.unban_by_hand(&ban.order.subject)?);
-        }
-        Ok(lifted)
-    }
-
     /// What time alone brings about.
     fn housekeeping(&mut self, now: LogTime) {
         for ended in self.jail.expire(now) {
@@ -284,7 +231,7 @@ impl Core {
         any
     }
 
-    fn allow_ignored(&mut self) {
+    pub(super) fn allow_ignored(&mut self) {
         if let Err(error) = self.firewall.allow(&self.jail.ignore_list().networks()) {
             tracing::error!("the allow list of the kernel cannot be brought up to date: {error}");
         }
@@ -301,6 +248,6 @@ pub(crate) fn show(subject: &IpNet) -> String {
     }
 }
 
-fn until(expires: Option<LogTime>) -> String {
+pub(super) fn until(expires: Option<LogTime>) -> String {
     expires.map_or_else(|| "without end".to_owned(), |end| format!("until {end}"))
 }

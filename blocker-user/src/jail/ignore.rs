@@ -14,6 +14,15 @@ pub struct IgnoreList {
     ignoreself: bool,
 }
 
+/// Why something is never banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SparedBy {
+    #[error("ignoreip spares {0}")]
+    Ignoreip(IpNet),
+    #[error("it is this host's own address, which ignoreself spares")]
+    Ignoreself,
+}
+
 impl IgnoreList {
     /// With `ignoreself`, loopback and whatever [`IgnoreList::set_own`] is given count too.
     #[must_use]
@@ -36,6 +45,23 @@ impl IgnoreList {
         own || self.named.contains(&ip) || self.networks.iter().any(|net| net.contains(&ip))
     }
 
+    /// Why nothing of `subject` is ever banned, if that is so.
+    #[must_use]
+    pub fn spares(&self, subject: &IpNet) -> Option<SparedBy> {
+        if let Some(network) = self.networks.iter().find(|network| network.contains(subject)) {
+            return Some(SparedBy::Ignoreip(*network));
+        }
+        self.networks().iter().any(|own| own.contains(subject)).then_some(SparedBy::Ignoreself)
+    }
+
+    /// What inside `subject` is never banned.
+    #[must_use]
+    pub fn inside(&self, subject: &IpNet) -> Vec<IpNet> {
+        let mut networks = self.networks();
+        networks.retain(|network| subject.contains(network));
+        networks
+    }
+
     /// Everything that is ignored, as networks.
     #[must_use]
     pub fn networks(&self) -> Vec<IpNet> {
@@ -55,7 +81,23 @@ impl IgnoreList {
 
 #[cfg(test)]
 mod tests {
-    use super::IgnoreList;
+    use super::{IgnoreList, SparedBy};
+
+    #[test]
+    fn tells_what_is_spared_as_a_whole_from_what_is_spared_in_part() {
+        let mut list = IgnoreList::new(vec!["198.51.100.0/25".parse().unwrap()], true);
+        list.set_own(vec!["192.0.2.1".parse().unwrap()]);
+        let spares = |subject: &str| list.spares(&subject.parse().unwrap());
+        let ignoreip = SparedBy::Ignoreip("198.51.100.0/25".parse().unwrap());
+        assert_eq!(spares("198.51.100.7/32"), Some(ignoreip));
+        assert_eq!(spares("198.51.100.0/26"), Some(ignoreip));
+        assert_eq!(spares("192.0.2.1/32"), Some(SparedBy::Ignoreself));
+        assert_eq!(spares("127.0.0.0/16"), Some(SparedBy::Ignoreself));
+        assert_eq!(spares("192.0.2.0/24"), None);
+        assert_eq!(spares("198.51.100.0/24"), None);
+        let inside = list.inside(&"192.0.0.0/8".parse().unwrap());
+        assert_eq!(inside, ["192.0.2.1/32".parse().unwrap()]);
+    }
 
     #[test]
     fn ignores_what_it_was_given_and_the_host_itself() {

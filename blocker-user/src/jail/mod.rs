@@ -34,7 +34,7 @@ use sessions::{Sessions, Told};
 use window::{Counted, Evidence, LATEST, Moments, Windows};
 
 pub use history::History;
-pub use ignore::IgnoreList;
+pub use ignore::{IgnoreList, SparedBy};
 pub use outcome::{Ban, LoginOutcome, Outcome, Spared};
 pub use policy::{Bantime, Count, Increment, Policy};
 
@@ -264,6 +264,13 @@ impl Jail {
         self.active.remove(&key);
         self.windows.forget(&key);
         self.histories.forget(&key);
+    }
+
+    /// The narrowest of the wider networks that are banned at `now`, and `subject` with them.
+    #[must_use]
+    pub fn covering(&self, subject: &IpNet, now: LogTime) -> Option<IpNet> {
+        let mut wider = std::iter::successors(subject.supernet(), IpNet::supernet);
+        wider.find(|network| self.active.is_banned(&Key::from(*network), now))
     }
 
     /// Forgets everything that `now` has made irrelevant, and returns the bans that ended.

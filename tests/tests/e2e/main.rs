@@ -5,6 +5,7 @@ mod bounds;
 mod configuration;
 mod control;
 mod failregex;
+mod hostile;
 mod input;
 mod oracle;
 mod policy;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         configuration::trials(),
         control::trials(),
         failregex::trials(),
+        hostile::trials(),
         input::trials(),
         oracle::trials(),
         policy::trials(),

@@ -1,0 +1,80 @@
+//! What other threads ask of the pipeline: bans and their ends by hand.
+
+use ipnet::IpNet;
+
+use super::{
+    BannedByHand, Command, Inbox, UnbannedByHand,
+    pipeline::{Core, show, until},
+    stats::add,
+    wall_clock,
+};
+use crate::{
+    firewall::{FirewallError, Order},
+    jail::Bantime,
+    time::LogTime,
+};
+
+impl Core {
+    /// Does what other threads asked for, unless they have given up waiting for it.
+    pub(super) fn obey(&mut self, inbox: &Inbox) {
+        while let Ok(command) = inbox.commands.try_recv() {
+            match command {
+                Command::Ban { asked, subject, bantime, reply } if !reply.is_closed() => {
+                    let _gone = reply.send(self.ban_by_hand(&asked, subject, bantime));
+                }
+                Command::Unban { subject, reply } if !reply.is_closed() => {
+                    let _gone = reply.send(self.unban_by_hand(&subject));
+                }
+                Command::UnbanAll { reply } if !reply.is_closed() => {
+                    let _gone = reply.send(self.unban_all());
+                }
+                Command::IgnoreNamed { addresses } => {
+                    self.jail.set_named_addresses(addresses);
+                    self.allow_ignored();
+                }
+                Command::Ban { .. } | Command::Unban { .. } | Command::UnbanAll { .. } => {}
+            }
+        }
+    }
+
+    fn ban_by_hand(
+        &mut self,
+        asked: &IpNet,
+        subject: IpNet,
+        bantime: Option<Bantime>,
+    ) -> Result<BannedByHand, FirewallError> {
+        if let Some(why) = self.jail.ignore_list().spares(asked) {
+            return Ok(BannedByHand::Spared(why));
+        }
+        let now = wall_clock();
+        // Not the beginning but the end is rounded, or a short ban would have none.
+        let expires = bantime.unwrap_or(self.jail.policy().bantime).end(now);
+        let expires = expires.map(LogTime::to_next_second);
+        self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 0 })?;
+        self.jail.adopt(subject, expires);
+        add(&self.stats.bans);
+        tracing::info!("ban {} {}: by hand", show(&subject), until(expires));
+        Ok(BannedByHand::Until {
+            expires,
+            spared: self.jail.ignore_list().inside(&subject),
+            covered_by: self.jail.covering(&subject, now),
+        })
+    }
+
+    fn unban_by_hand(&mut self, subject: &IpNet) -> Result<UnbannedByHand, FirewallError> {
+        let lifted = self.firewall.unban(subject)?;
+        self.jail.pardon(subject);
+        if lifted {
+            tracing::info!("unban {}: by hand", show(subject));
+        }
+        Ok(UnbannedByHand { lifted, covered_by: self.jail.covering(subject, wall_clock()) })
+    }
+
+    fn unban_all(&mut self) -> Result<usize, FirewallError> {
+        let mut lifted = 0;
+        for ban in self.firewall.view()?.bans()? {
+            lifted += usize::from(self.unban_by_hand(&ban.order.subject)?.lifted);
+        }
+        Ok(lifted)
+    }
+}
