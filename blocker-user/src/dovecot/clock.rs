@@ -17,15 +17,36 @@ pub(super) struct LineClock {
     /// in seconds. Zones change their offset on quarter hours at the finest, and hardly ever
     /// off the hour; the lines of one hour share one look into the zone's rules.
     cached: Option<(i64, i64)>,
+    /// What was resolved last, without its fraction: a busy log has many lines a second.
+    last: Option<Resolved>,
+}
+
+struct Resolved {
+    stamp: Stamp,
+    now: LogTime,
+    at: Option<LogTime>,
 }
 
 impl LineClock {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, cached: None }
+        Self { zone, cached: None, last: None }
     }
 
     /// `None` for a date that does not exist.
     pub(super) fn resolve(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
+        let second = Stamp { micros: 0, ..*stamp };
+        let at = match &self.last {
+            Some(last) if last.stamp == second && last.now == now => last.at,
+            _ => {
+                let at = self.resolve_second(&second, now);
+                self.last = Some(Resolved { stamp: second, now, at });
+                at
+            }
+        };
+        at.map(|at| LogTime::from_micros(at.as_micros() + i64::from(stamp.micros)))
+    }
+
+    fn resolve_second(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
         match stamp.year {
             Some(year) => self.in_year(stamp, year),
             None => {
@@ -50,8 +71,7 @@ impl LineClock {
             Some(offset) => i64::from(offset),
             None => self.offset_at(local, as_if_utc)?,
         };
-        let micros = (as_if_utc - offset) * 1_000_000 + i64::from(stamp.micros);
-        Some(LogTime::from_micros(micros))
+        Some(LogTime::from_secs(as_if_utc - offset))
     }
 
     fn offset_at(&mut self, local: DateTime, as_if_utc: i64) -> Option<i64> {

@@ -7,6 +7,7 @@
 mod auth;
 mod clock;
 mod event;
+mod gate;
 mod login;
 mod prefix;
 mod rules;
@@ -18,30 +19,34 @@ use jiff::tz::TimeZone;
 
 use crate::time::LogTime;
 use clock::LineClock;
+use gate::Gate;
 use prefix::Service;
+use timestamp::Stamp;
 
 pub use event::{Event, Judgement};
 pub use rules::{Mode, RULES, Rule, UnknownMode};
+pub use timestamp::Layout;
 
 /// Judges lines by the rules of one mode. Remembers nothing about addresses; the only state
 /// is a cache of the time zone's offset.
 pub struct Judge {
     mode: Mode,
     clock: LineClock,
+    gate: Gate,
 }
 
 impl Judge {
     /// `zone` is the one in which timestamps without an offset were written.
     #[must_use]
     pub fn new(mode: Mode, zone: TimeZone) -> Self {
-        Self { mode, clock: LineClock::new(zone) }
+        Self { mode, clock: LineClock::new(zone), gate: Gate::default() }
     }
 
     /// What `line` (without its newline) says. `now` settles the year of dates without one.
     pub fn judge(&mut self, line: &[u8], now: LogTime) -> Judgement {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(prefix) = prefix::split(line) else {
-            return Judgement { time: None, event: None };
+            return self.judgement(prefix::stamp(line), None, now);
         };
         let event = match prefix.service {
             Service::Login => login::judge(prefix.message),
@@ -53,10 +58,36 @@ impl Judge {
             Event::Failure { rule, .. } => rule.mode <= self.mode,
             Event::Login { .. } => true,
         };
-        Judgement {
-            time: prefix.stamp.and_then(|stamp| self.clock.resolve(&stamp, now)),
-            event: event.filter(counts),
+        self.judgement(prefix.stamp, event.filter(counts), now)
+    }
+
+    /// Hands each line of `chunk`, and what [`Judge::judge`] says of it, to `each`. Costs a
+    /// fraction of that on a real log, where most lines are innocent.
+    pub fn each_line<E>(
+        &mut self,
+        chunk: &[u8],
+        now: LogTime,
+        mut each: impl FnMut(&[u8], &Judgement) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let gate = self.gate.clone();
+        let mut passing = gate.over(chunk);
+        let mut start = 0;
+        while let Some(rest) = chunk.get(start..).filter(|rest| !rest.is_empty()) {
+            let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+            let line = rest.get(..len).unwrap_or(rest);
+            let judgement = match passing.is_any_in(start, start + len) {
+                true => self.judge(line, now),
+                false => self.judgement(prefix::stamp(line), None, now),
+            };
+            each(line, &judgement)?;
+            start += len + 1;
         }
+        Ok(())
+    }
+
+    fn judgement(&mut self, stamp: Option<Stamp>, event: Option<Event>, now: LogTime) -> Judgement {
+        let time = stamp.and_then(|stamp| self.clock.resolve(&stamp, now));
+        Judgement { time, layout: stamp.filter(|_| time.is_some()).map(|it| it.layout), event }
     }
 }
 

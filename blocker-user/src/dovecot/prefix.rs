@@ -29,7 +29,7 @@ pub(super) struct Prefix<'l> {
     pub(super) message: &'l [u8],
 }
 
-const LOGIN_SERVICES: [&[u8]; 4] =
+pub(super) const LOGIN_SERVICES: [&[u8]; 4] =
     [b"imap-login: ", b"pop3-login: ", b"managesieve-login: ", b"submission-login: "];
 /// The levels of Dovecot's own format, which syslog has elsewhere.
 const LEVELS: [&[u8]; 5] = [b"Info: ", b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: "];
@@ -55,6 +55,11 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
         _ => return None,
     };
     Some(Prefix { stamp, service, message })
+}
+
+/// The timestamp of any program's line.
+pub(super) fn stamp(line: &[u8]) -> Option<Stamp> {
+    timestamp::take(priority(line).0).map(|(stamp, _)| stamp)
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.

@@ -11,14 +11,14 @@ pub(super) fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 
 /// The part before the first `needle`, and the part after it.
 pub(super) fn split_at<'t>(text: &'t [u8], needle: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let at = memchr::memmem::find(text, needle)?;
+    let at = find(text, needle)?;
     let (before, rest) = text.split_at(at);
     Some((before, rest.get(needle.len()..)?))
 }
 
 /// The part before the last `needle`, and the part after it.
 pub(super) fn split_at_last<'t>(text: &'t [u8], needle: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
-    let at = memchr::memmem::rfind(text, needle)?;
+    let at = rfind(text, needle)?;
     let (before, rest) = text.split_at(at);
     Some((before, rest.get(needle.len()..)?))
 }
@@ -43,12 +43,59 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
 }
 
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(text, needle).is_some()
+    find(text, needle).is_some()
+}
+
+/// Where `needle` begins. `memmem` prepares itself for every needle, which pays on long texts;
+/// a line is shorter than that takes. This looks for the needle's rarest byte at once.
+#[inline]
+pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+    find_iter(text, needle).next()
+}
+
+/// As [`find`], for every place.
+#[inline]
+pub(super) fn find_iter<'t>(text: &'t [u8], needle: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    let (offset, byte) = rarest(needle);
+    let candidates = memchr::memchr_iter(byte, text.get(offset..).unwrap_or_default());
+    candidates.filter(move |at| is_at(text, *at, needle))
+}
+
+/// As [`find`], for the last place.
+#[inline]
+pub(super) fn rfind(text: &[u8], needle: &[u8]) -> Option<usize> {
+    let (offset, byte) = rarest(needle);
+    let mut candidates = memchr::memrchr_iter(byte, text.get(offset..).unwrap_or_default());
+    candidates.find(|at| is_at(text, *at, needle))
+}
+
+#[inline]
+fn is_at(text: &[u8], at: usize, needle: &[u8]) -> bool {
+    text.get(at..).is_some_and(|text| text.starts_with(needle))
+}
+
+/// The byte of `needle` that is met least in logs, and where in it: punctuation rather than
+/// blanks and digits, and those rather than letters.
+#[inline]
+fn rarest(needle: &[u8]) -> (usize, u8) {
+    let rank = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' => 0,
+        b'0'..=b'9' | b' ' | b':' => 1,
+        _ => 2,
+    };
+    let mut found = (0, needle.first().copied().unwrap_or(0));
+    for (at, byte) in needle.iter().copied().enumerate() {
+        if rank(byte) > rank(found.1) {
+            found = (at, byte);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{address, number};
+    use super::{address, find_iter, number, rfind};
+    use proptest::prelude::*;
 
     #[test]
     fn numbers_do_not_overflow() {
@@ -64,6 +111,19 @@ mod tests {
         assert_eq!(address(b"fe80::1%eth0"), Some("fe80::1".parse().unwrap()));
         for wrong in [&b"192.0.2"[..], b"192.0.2.7 ", b"", b"192.0.2.7,", b"\xff", b"mail"] {
             assert_eq!(address(wrong), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn needles_are_found_where_memmem_finds_them(
+            text in "[ab:(=> ]{0,40}",
+            needle in prop_oneof![Just("a"), Just("ab"), Just(": "), Just("b=>"), Just(" a:(")],
+        ) {
+            let (text, needle) = (text.as_bytes(), needle.as_bytes());
+            let expected: Vec<usize> = memchr::memmem::find_iter(text, needle).collect();
+            prop_assert_eq!(find_iter(text, needle).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(rfind(text, needle), memchr::memmem::rfind(text, needle));
         }
     }
 }

@@ -2,9 +2,30 @@
 
 use super::scan::number;
 
+/// How a timestamp is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layout {
+    Syslog,
+    Iso8601,
+}
+
+impl Layout {
+    pub const ALL: [Self; 2] = [Self::Syslog, Self::Iso8601];
+
+    /// An example, with what can be missing in brackets.
+    #[must_use]
+    pub const fn example(self) -> &'static str {
+        match self {
+            Self::Syslog => "Nov 24 17:00:00",
+            Self::Iso8601 => "2026-11-24T17:00:00[.123456][+01:00]",
+        }
+    }
+}
+
 /// A timestamp as written. It becomes a point in time in [`super::clock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
+    pub(super) layout: Layout,
     /// `None` in the classic syslog layout, which has no year.
     pub(super) year: Option<i16>,
     pub(super) month: i8,
@@ -40,6 +61,7 @@ fn classic(line: &[u8]) -> Option<(Stamp, &[u8])> {
     let (day, rest) = number(rest)?;
     let (hour, minute, second, rest) = time_of_day(rest.strip_prefix(b" ")?)?;
     let stamp = Stamp {
+        layout: Layout::Syslog,
         year: None,
         month,
         day: small(day)?,
@@ -63,6 +85,7 @@ fn iso_8601(line: &[u8]) -> Option<(Stamp, &[u8])> {
     let (micros, rest) = fraction(rest)?;
     let (offset, rest) = offset(rest)?;
     let stamp = Stamp {
+        layout: Layout::Iso8601,
         year: Some(i16::try_from(year).ok()?),
         month: small(month)?,
         day: small(day)?,
@@ -126,7 +149,7 @@ fn small(value: u32) -> Option<i8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stamp, take};
+    use super::{Layout, Stamp, take};
 
     fn rest(line: &str) -> Option<String> {
         take(line.as_bytes()).map(|(_, rest)| String::from_utf8_lossy(rest).into_owned())
@@ -152,6 +175,7 @@ mod tests {
     fn keeps_fraction_and_offset() {
         let (stamp, _) = take(b"2026-11-24T17:00:00.1234567-05:30 x").unwrap();
         let expected = Stamp {
+            layout: Layout::Iso8601,
             year: Some(2026),
             month: 11,
             day: 24,

@@ -2,7 +2,7 @@
 
 /// Longer lines are cut here and the rest is dropped up to the next newline. Dovecot's own
 /// limit for a log line is far below.
-const MAX_LINE: usize = 64 * 1024;
+pub(super) const MAX_LINE: usize = 64 * 1024;
 
 /// Holds the beginning of a line whose end has not been read yet.
 #[derive(Default)]
