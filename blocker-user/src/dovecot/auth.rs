@@ -20,7 +20,7 @@ use super::{
     event::Event,
     prefix::without_level,
     rules::{PAM_FAILED, PASSWORD_MISMATCH, Rule, UNKNOWN_USER},
-    scan::{address, number, split_at, split_at_last},
+    scan::{address, find, find_iter, number, split_at, split_at_last},
 };
 
 /// What the passdbs say of a wrong guess, without the first letter, whose case varies.
@@ -37,11 +37,11 @@ const PAM_VERDICTS: [&[u8]; 3] =
 const QUOTES: [&[u8]; 2] = [b"(given password: ", b"(username: "];
 
 pub(super) fn judge(message: &[u8]) -> Option<Event> {
-    let quote = QUOTES.iter().filter_map(|quote| memchr::memmem::find(message, quote)).min();
+    let quote = QUOTES.iter().filter_map(|quote| find(message, quote)).min();
     let mut first = None;
     let mut addresses_differ = false;
     let mut last_verdict = None;
-    for at in memchr::memmem::find_iter(message, b": ") {
+    for at in find_iter(message, b": ") {
         let (Some(before), Some(after)) = (message.get(..at), message.get(at + 2..)) else {
             continue;
         };
@@ -126,7 +126,7 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
     }
     let (_, names) = split_at(rest, b" tty=dovecot ruser=")?;
     let mut found = None;
-    for at in memchr::memmem::find_iter(names, HOST) {
+    for at in find_iter(names, HOST) {
         let (Some(name), Some(host)) = (names.get(..at), names.get(at + HOST.len()..)) else {
             continue;
         };

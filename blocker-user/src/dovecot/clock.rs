@@ -17,8 +17,9 @@ pub(super) struct LineClock {
     /// in seconds. Zones change their offset on quarter hours at the finest, and hardly ever
     /// off the hour; the lines of one hour share one look into the zone's rules.
     cached: Option<(i64, i64)>,
-    /// What was resolved last, without its fraction: a busy log has many lines a second.
-    last: Option<Resolved>,
+    /// What was resolved last, with and without a year, and without its fraction: a busy log
+    /// has many lines a second.
+    last: [Option<Resolved>; 2],
 }
 
 struct Resolved {
@@ -29,17 +30,20 @@ struct Resolved {
 
 impl LineClock {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, cached: None, last: None }
+        Self { zone, cached: None, last: [None, None] }
     }
 
     /// `None` for a date that does not exist.
     pub(super) fn resolve(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
         let second = Stamp { micros: 0, ..*stamp };
-        let at = match &self.last {
+        let [with_year, without_year] = &self.last;
+        let at = match if stamp.year.is_some() { with_year } else { without_year } {
             Some(last) if last.stamp == second && last.now == now => last.at,
             _ => {
                 let at = self.resolve_second(&second, now);
-                self.last = Some(Resolved { stamp: second, now, at });
+                let [with_year, without_year] = &mut self.last;
+                let last = if stamp.year.is_some() { with_year } else { without_year };
+                *last = Some(Resolved { stamp: second, now, at });
                 at
             }
         };

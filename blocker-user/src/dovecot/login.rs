@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use super::{
     event::Event,
     rules::{self, Mode, Rule},
-    scan::{address, contains, split_at},
+    scan::{address, contains, find, find_iter, split_at},
     session,
 };
 
@@ -59,7 +59,7 @@ pub(super) fn judge(message: &[u8]) -> Option<Event> {
 
 /// Splits at the first `): ` that a field follows, which is before all client text.
 fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    memchr::memmem::find_iter(text, b"): ").find_map(|at| {
+    find_iter(text, b"): ").find_map(|at| {
         let fields = text.get(at + 3..)?;
         let name = fields.iter().position(|byte| !byte.is_ascii_lowercase())?;
         (name > 0 && fields.get(name) == Some(&b'=')).then_some((text.get(..=at)?, fields))
@@ -105,8 +105,8 @@ fn client(fields: &[u8]) -> Option<IpAddr> {
     let is_field =
         |at: &usize| matches!(at.checked_sub(1).map(|i| fields.get(i)), None | Some(Some(b' ')));
     let value = |at: usize| fields.get(at + RIP.len()..).and_then(field_address);
-    let name = memchr::memmem::find(fields, b"user=").unwrap_or(fields.len());
-    let mut found = memchr::memmem::find_iter(fields, RIP).filter(is_field);
+    let name = find(fields, b"user=").unwrap_or(fields.len());
+    let mut found = find_iter(fields, RIP).filter(is_field);
 
     let first = found.next()?;
     if first < name {
@@ -114,7 +114,7 @@ fn client(fields: &[u8]) -> Option<IpAddr> {
     }
     let Some(last) = found.last() else { return value(first) };
     let by_session = session::last_address(fields).filter(|ip| {
-        let mut all = memchr::memmem::find_iter(fields, RIP).filter(is_field);
+        let mut all = find_iter(fields, RIP).filter(is_field);
         all.any(|at| value(at) == Some(*ip))
     });
     by_session.or_else(|| value(last))

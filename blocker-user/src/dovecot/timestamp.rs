@@ -137,10 +137,8 @@ fn offset(text: &[u8]) -> Option<(Option<i32>, &[u8])> {
 /// Exactly `N` digits, and what follows them.
 fn digits<const N: usize>(text: &[u8]) -> Option<(u32, &[u8])> {
     let (field, rest) = text.split_first_chunk::<N>()?;
-    match number(field)? {
-        (value, []) => Some((value, rest)),
-        _ => None,
-    }
+    let value = field.iter().fold(0, |value, byte| value * 10 + u32::from(byte.wrapping_sub(b'0')));
+    field.iter().all(u8::is_ascii_digit).then_some((value, rest))
 }
 
 fn small(value: u32) -> Option<i8> {

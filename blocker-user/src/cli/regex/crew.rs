@@ -58,10 +58,12 @@ pub(super) fn judge(
     if threads == 1 { alone(reading, task, out) } else { together(reading, task, threads, out) }
 }
 
+type Current = (Input, Fill, Blocks<Box<dyn Read + Send>>);
+
 /// The logs, as one row of blocks.
 struct Reading {
     inputs: VecDeque<Input>,
-    current: Option<(Input, Fill, Blocks<Box<dyn Read + Send>>)>,
+    current: Option<Current>,
     next_line: u64,
     progress: ProgressBar,
     troubles: Vec<String>,
