@@ -86,7 +86,9 @@ pub(crate) fn unpacked<R: Read + Send + 'static>(
         }
         Some(Packing::Bzip2) => Box::new(MultiBzDecoder::new(buffered(input))),
         Some(Packing::Foreign(what)) => {
-            let message = format!("it is packed with {what}: unpack it first, for example into a pipe to `-`");
+            let message = format!(
+                "it is packed with {what}: unpack it first, for example into a pipe to `-`"
+            );
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         // A log that was renamed without being packed is read all the same.

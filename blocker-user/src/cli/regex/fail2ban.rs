@@ -99,10 +99,19 @@ impl Options {
 
 /// Lines are judged as bytes, which is right for every encoding that has ASCII in it.
 fn check_encoding(name: &str) -> Result<(), VerbError> {
-    const WITH_ASCII: [&str; 10] =
-        ["auto", "utf", "ascii", "usascii", "latin", "iso8859", "cp125", "windows125", "koi8", "l1"];
-    let plain: String =
-        name.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    const WITH_ASCII: [&str; 10] = [
+        "auto",
+        "utf",
+        "ascii",
+        "usascii",
+        "latin",
+        "iso8859",
+        "cp125",
+        "windows125",
+        "koi8",
+        "l1",
+    ];
+    let plain: String = name.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     let is_wide = plain.starts_with("utf16") || plain.starts_with("utf32");
     if !is_wide && WITH_ASCII.iter().any(|known| plain.starts_with(known)) {
         return Ok(());

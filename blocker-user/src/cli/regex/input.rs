@@ -62,10 +62,7 @@ fn file_len(path: &PathBuf) -> io::Result<Option<u64>> {
 
 impl Input {
     /// Its text, and how that is best read.
-    pub(super) fn open(
-        &self,
-        progress: &ProgressBar,
-    ) -> io::Result<(Box<dyn Read + Send>, Fill)> {
+    pub(super) fn open(&self, progress: &ProgressBar) -> io::Result<(Box<dyn Read + Send>, Fill)> {
         let fill = if self.len.is_some() { Fill::Well } else { Fill::Soon };
         let text = match &self.log {
             Log::File(path) => {

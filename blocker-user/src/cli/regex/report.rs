@@ -61,7 +61,12 @@ pub(super) fn print(
         writeln!(out, "{:>9}  {}", tally.by_rule.of(&rule.name), rule.name)?;
     }
     print_addresses(out, tally, is_verbose)?;
-    print_few(out, "missed", &tally.missed, task.printing.some_missed && !task.printing.all_missed)?;
+    print_few(
+        out,
+        "missed",
+        &tally.missed,
+        task.printing.some_missed && !task.printing.all_missed,
+    )?;
     print_few(
         out,
         "ignored",

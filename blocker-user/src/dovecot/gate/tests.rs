@@ -82,7 +82,10 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         "[ -~]{0,6}".prop_map(|text| &*text.leak()),
     ];
     let made = proptest::collection::vec(part, 0..6).prop_map(|parts| parts.concat().into_bytes());
-    let cut = (proptest::sample::select(corpus_lines().collect::<Vec<_>>()), any::<prop::sample::Index>())
+    let cut = (
+        proptest::sample::select(corpus_lines().collect::<Vec<_>>()),
+        any::<prop::sample::Index>(),
+    )
         .prop_map(|(line, at)| line[..at.index(line.len() + 1)].to_vec());
     prop_oneof![real, made, cut]
 }

@@ -55,7 +55,8 @@ fn live(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
 
 #[test]
 fn lines_of_every_length_are_cut_as_the_daemon_cuts_them() {
-    let lengths = [0, 1, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, CAPACITY - 1, CAPACITY, CAPACITY + 1];
+    let lengths =
+        [0, 1, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, CAPACITY - 1, CAPACITY, CAPACITY + 1];
     let mut text = Vec::new();
     for (length, letter) in lengths.iter().chain(&[CAPACITY * 3, 5, MAX_LINE * 2]).zip(b'a'..) {
         text.resize(text.len() + length, letter);
@@ -73,8 +74,8 @@ fn lines_of_every_length_are_cut_as_the_daemon_cuts_them() {
 }
 
 #[test]
-fn a_line_of_a_gigabyte_takes_no_more_memory_than_a_short_one() {
-    let endless = io::repeat(b'x').take(1 << 30).chain(&b"\nnext"[..]);
+fn an_endless_line_takes_no_more_memory_than_a_short_one() {
+    let endless = io::repeat(b'x').take(1 << 26).chain(&b"\nnext"[..]);
     let mut blocks = Blocks::new(endless, Fill::Well);
     let mut block = Block::default();
     let mut found = Vec::new();
