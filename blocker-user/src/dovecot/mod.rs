@@ -10,6 +10,7 @@ mod event;
 mod gate;
 mod login;
 mod prefix;
+mod recent;
 mod rules;
 mod scan;
 mod session;
@@ -21,6 +22,7 @@ use crate::time::LogTime;
 use clock::LineClock;
 use gate::Gate;
 use prefix::Service;
+use recent::Recent;
 use timestamp::Stamp;
 
 pub use event::{Event, Judgement};
@@ -46,7 +48,8 @@ impl Judge {
     pub fn judge(&mut self, line: &[u8], now: LogTime) -> Judgement {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(prefix) = prefix::split(line) else {
-            return self.judgement(prefix::stamp(line), None, now);
+            let stamp = prefix::stamp(line).map(|(stamp, _)| stamp);
+            return self.judgement(stamp, None, now);
         };
         let event = match prefix.service {
             Service::Login => login::judge(prefix.message),
@@ -71,18 +74,34 @@ impl Judge {
     ) -> Result<(), E> {
         let gate = self.gate.clone();
         let mut passing = gate.over(chunk);
+        let mut recent = Recent::default();
         let mut start = 0;
         while let Some(rest) = chunk.get(start..).filter(|rest| !rest.is_empty()) {
             let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = rest.get(..len).unwrap_or(rest);
             let judgement = match passing.is_any_in(start, start + len) {
                 true => self.judge(line, now),
-                false => self.judgement(prefix::stamp(line), None, now),
+                false => match recent.get(line) {
+                    Some(judgement) => judgement,
+                    None => self.innocent(line, now, &mut recent),
+                },
             };
             each(line, &judgement)?;
             start += len + 1;
         }
         Ok(())
+    }
+
+    /// The judgement on a line of which nothing but its timestamp is of interest.
+    fn innocent(&mut self, line: &[u8], now: LogTime, recent: &mut Recent) -> Judgement {
+        match prefix::stamp(line) {
+            Some((stamp, rest)) => {
+                let judgement = self.judgement(Some(stamp), None, now);
+                recent.put(line, rest, judgement);
+                judgement
+            }
+            None => self.judgement(None, None, now),
+        }
     }
 
     fn judgement(&mut self, stamp: Option<Stamp>, event: Option<Event>, now: LogTime) -> Judgement {

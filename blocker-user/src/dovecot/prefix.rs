@@ -57,9 +57,9 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
     Some(Prefix { stamp, service, message })
 }
 
-/// The timestamp of any program's line.
-pub(super) fn stamp(line: &[u8]) -> Option<Stamp> {
-    timestamp::take(priority(line).0).map(|(stamp, _)| stamp)
+/// The timestamp of any program's line, and what follows it.
+pub(super) fn stamp(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    timestamp::take(priority(line).0)
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.

@@ -1,6 +1,6 @@
 //! Small steps over bytes. Each takes what it recognises off the front and returns the rest.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The part before `byte`, and the part after it.
 pub(super) fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
@@ -37,9 +37,39 @@ pub(super) fn number(text: &[u8]) -> Option<(u32, &[u8])> {
 
 /// Exactly an IP address. IPv4 in IPv6 becomes IPv4; a scope (`fe80::1%eth0`) is dropped.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
+    if let Some(ip) = dotted_quad(text) {
+        return Some(ip.into());
+    }
     let text = str::from_utf8(text).ok()?;
     let without_scope = || text.split_once('%')?.0.parse().ok();
     text.parse().ok().or_else(without_scope).map(|ip: IpAddr| ip.to_canonical())
+}
+
+/// An IPv4 address, which most are, in a fraction of the time that `str::parse` takes.
+fn dotted_quad(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut rest = text;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let mut value = 0_u16;
+        let mut digits = 0;
+        while let [byte @ b'0'..=b'9', after @ ..] = rest {
+            // Neither 1000 nor 01.
+            if digits == 3 || (digits == 1 && value == 0) {
+                return None;
+            }
+            value = value * 10 + u16::from(byte - b'0');
+            digits += 1;
+            rest = after;
+        }
+        if digits == 0 {
+            return None;
+        }
+        *octet = u8::try_from(value).ok()?;
+    }
+    rest.is_empty().then(|| octets.into())
 }
 
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
@@ -130,6 +160,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_address_is_what_the_standard_library_takes_for_one(
+            text in prop_oneof![
+                "[0-9]{1,3}(\\.[0-9]{1,3}){3}",
+                "[0-9.]{0,16}",
+                any::<[u8; 4]>().prop_map(|octets| std::net::IpAddr::from(octets).to_string()),
+                any::<[u8; 16]>().prop_map(|octets| std::net::IpAddr::from(octets).to_string()),
+            ],
+        ) {
+            let expected = text.parse().ok().map(|ip: std::net::IpAddr| ip.to_canonical());
+            prop_assert_eq!(address(text.as_bytes()), expected);
+        }
+
         #[test]
         fn needles_are_found_where_memmem_finds_them(
             text in "[ab:(=> ]{0,40}",
