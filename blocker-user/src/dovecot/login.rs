@@ -95,8 +95,11 @@ fn last_group(words: &[u8]) -> Option<(&[u8], &[u8])> {
 /// over the server's certificate. A probe has no user name, so no client text is looked at.
 fn is_excused(words: &[u8], fields: &[u8]) -> bool {
     let tail = split_at(fields, b"user=<>").map_or(&b""[..], |(_, tail)| tail);
-    NOT_THE_CLIENT.iter().any(|cause| contains(words, cause))
-        || CERTIFICATE_REFUSED.iter().any(|alert| contains(words, alert) || contains(tail, alert))
+    let refused = |text: &[u8]| {
+        // All of them begin so, and hardly a line has it.
+        contains(text, b"alert ") && CERTIFICATE_REFUSED.iter().any(|alert| contains(text, alert))
+    };
+    NOT_THE_CLIENT.iter().any(|cause| contains(words, cause)) || refused(words) || refused(tail)
 }
 
 /// The client's address. See the head of this file.
@@ -122,6 +125,6 @@ fn client(fields: &[u8]) -> Option<IpAddr> {
 
 /// The address at the start of `text`, up to the end of its field.
 fn field_address(text: &[u8]) -> Option<IpAddr> {
-    let end = text.iter().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(text.len());
+    let end = memchr::memchr2(b',', b' ', text).unwrap_or(text.len());
     address(text.get(..end)?)
 }

@@ -49,12 +49,22 @@ pub(super) fn take(line: &[u8]) -> Option<(Stamp, &[u8])> {
 
 /// `Nov 24 17:00:00`, RFC 3164; Dovecot's own default too. Some write the year behind it.
 fn classic(line: &[u8]) -> Option<(Stamp, &[u8])> {
-    const MONTHS: [&[u8; 3]; 12] = [
-        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
-        b"Dec",
-    ];
     let (name, rest) = line.split_first_chunk::<3>()?;
-    let month = (1..).zip(MONTHS).find_map(|(number, month)| (month == name).then_some(number))?;
+    let month = match name {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    };
     let rest = rest.strip_prefix(b" ")?;
     // One-digit days are padded with a blank.
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
@@ -116,8 +126,12 @@ fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
     if all.is_empty() {
         return None;
     }
-    let padded = all.iter().copied().chain(std::iter::repeat(b'0')).take(6);
-    Some((padded.fold(0, |micros, digit| micros * 10 + i32::from(digit - b'0')), after))
+    let (mut micros, mut unit) = (0, 100_000);
+    for digit in all.iter().take(6) {
+        micros += i32::from(digit - b'0') * unit;
+        unit /= 10;
+    }
+    Some((micros, after))
 }
 
 /// `Z`, `+01:00`, `+0100` or nothing.

@@ -51,7 +51,6 @@ pub(super) fn judge(
     let reading = Reading {
         inputs: inputs.into(),
         current: None,
-        next_line: 1,
         progress: progress.clone(),
         troubles: Vec::new(),
     };
@@ -64,15 +63,13 @@ type Current = (Input, Fill, Blocks<Box<dyn Read + Send>>);
 struct Reading {
     inputs: VecDeque<Input>,
     current: Option<Current>,
-    next_line: u64,
     progress: ProgressBar,
     troubles: Vec<String>,
 }
 
 impl Reading {
-    /// Puts the next lines into `block` and gives the number of the first; nothing at the end
-    /// of the last log.
-    fn next(&mut self, block: &mut Block) -> Option<u64> {
+    /// Puts the next lines into `block`; nothing at the end of the last log.
+    fn next(&mut self, block: &mut Block) -> Option<()> {
         loop {
             let (input, _, blocks) = match &mut self.current {
                 Some(current) => current,
@@ -90,11 +87,7 @@ impl Reading {
                 }
             };
             match blocks.next(block) {
-                Ok(true) => {
-                    let first = self.next_line;
-                    self.next_line += block.count();
-                    return Some(first);
-                }
+                Ok(true) => return Some(()),
                 Ok(false) => self.current = None,
                 Err(error) => {
                     self.troubles.push(format!(
@@ -116,7 +109,8 @@ impl Reading {
 fn alone(mut reading: Reading, task: &Task, out: &mut impl Write) -> io::Result<Judged> {
     let mut clerk = Clerk::new(task);
     let (mut block, mut text) = (Block::default(), Vec::new());
-    while let Some(first_line) = reading.next(&mut block) {
+    while let Some(()) = reading.next(&mut block) {
+        let first_line = clerk.tally.lines + 1;
         clerk.block(block.lines(), first_line, &mut text)?;
         out.write_all(&text)?;
         text.clear();
@@ -154,10 +148,13 @@ fn together(
     let to_judge = Mutex::new(to_judge);
     thread::scope(|scope| {
         let reader = scope.spawn(move || {
+            let mut first_line = 1;
             for number in 0.. {
                 let Ok(mut sheet) = to_read.recv() else { break };
-                let Some(first_line) = reading.next(&mut sheet.block) else { break };
+                let Some(()) = reading.next(&mut sheet.block) else { break };
+                let lines = sheet.block.count();
                 sheet = Sheet { number, first_line, ..sheet };
+                first_line += lines;
                 if read.send(sheet).is_err() {
                     break;
                 }

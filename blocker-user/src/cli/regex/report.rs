@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     io::{self, Write},
+    net::IpAddr,
 };
 
 use super::{
@@ -80,10 +81,14 @@ fn print_addresses(out: &mut impl Write, tally: &Tally, all: bool) -> io::Result
         return Ok(());
     }
     let mut by_ip: Vec<_> = tally.by_ip.iter().collect();
-    by_ip.sort_unstable_by_key(|&(ip, hits)| (Reverse(*hits), *ip));
     writeln!(out, "\nhits by address ({} in all)", by_ip.len())?;
-    let shown = if all { by_ip.len() } else { TOP };
-    for (ip, hits) in by_ip.into_iter().take(shown) {
+    let rank = |&(ip, hits): &(&IpAddr, &u64)| (Reverse(*hits), *ip);
+    if !all && by_ip.len() > TOP {
+        by_ip.select_nth_unstable_by_key(TOP, rank);
+        by_ip.truncate(TOP);
+    }
+    by_ip.sort_unstable_by_key(rank);
+    for (ip, hits) in by_ip {
         writeln!(out, "{hits:>9}  {ip}")?;
     }
     if tally.other_hits > 0 {

@@ -1,6 +1,9 @@
 //! The counts of the text report. Several threads count each its own part, in bounded memory.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::IpAddr,
+};
 
 use super::lines::Fate;
 use crate::{
@@ -83,12 +86,13 @@ impl Tally {
     }
 
     fn add_hits(&mut self, ip: IpAddr, hits: u64) {
-        if let Some(count) = self.by_ip.get_mut(&ip) {
-            *count += hits;
-        } else if self.by_ip.len() < MAX_ADDRESSES {
-            self.by_ip.insert(ip, hits);
-        } else {
-            self.other_hits += hits;
+        let has_room = self.by_ip.len() < MAX_ADDRESSES;
+        match self.by_ip.entry(ip) {
+            Entry::Occupied(mut known) => *known.get_mut() += hits,
+            Entry::Vacant(new) if has_room => {
+                new.insert(hits);
+            }
+            Entry::Vacant(_) => self.other_hits += hits,
         }
     }
 }
