@@ -1,7 +1,8 @@
 //! Logs that end: bytes in, blocks of whole lines out, in bounded memory whatever comes in.
 //!
 //! A block is large, so that reading and judging pay their overhead once per some thousand
-//! lines. Lines are cut at the same length as in [`super::LineBuffer`].
+//! lines. The lines are those of [`super::LineBuffer`]: cut at the same length, and without
+//! the NUL bytes that a hole in the file puts before one.
 
 use std::io::{self, Read};
 
@@ -31,6 +32,26 @@ impl Block {
         let ends = memchr::memchr_iter(b'\n', self.lines()).count();
         let unended = self.lines().last().is_some_and(|last| *last != b'\n');
         u64::try_from(ends + usize::from(unended)).unwrap_or(u64::MAX)
+    }
+
+    /// Takes the NUL bytes before every line away, from `start` on.
+    fn close_holes(&mut self, start: usize) {
+        let added = self.buffer.get(start..self.len).unwrap_or_default();
+        let Some(first) = memchr::memchr(0, added) else { return };
+        let mut kept = start + first;
+        let mut before = kept.checked_sub(1).and_then(|at| self.buffer.get(at).copied());
+        for at in kept..self.len {
+            let Some(byte) = self.buffer.get(at).copied() else { break };
+            if byte == 0 && matches!(before, None | Some(b'\n')) {
+                continue;
+            }
+            if let Some(place) = self.buffer.get_mut(kept) {
+                *place = byte;
+            }
+            before = Some(byte);
+            kept += 1;
+        }
+        self.len = kept;
     }
 
     /// Takes what is behind `MAX_LINE` bytes out of every line that is longer.
@@ -133,16 +154,17 @@ impl<R: Read> Blocks<R> {
 
     /// Counts `read` more bytes as the block's, without those that are to be dropped.
     fn took(&mut self, block: &mut Block, read: usize) {
-        let end = block.len + read;
+        let (start, end) = (block.len, block.len + read);
         if !self.dropping {
             block.len = end;
         } else if let Some(at) =
-            memchr::memchr(b'\n', block.buffer.get(block.len..end).unwrap_or_default())
+            memchr::memchr(b'\n', block.buffer.get(start..end).unwrap_or_default())
         {
             self.dropping = false;
-            block.buffer.copy_within(block.len + at..end, block.len);
+            block.buffer.copy_within(start + at..end, start);
             block.len = end - at;
         }
+        block.close_holes(start);
     }
 
     /// Ends the block at its last newline and keeps what is behind it. `false` if it has none.

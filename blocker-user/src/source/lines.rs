@@ -18,6 +18,7 @@ impl LineBuffer {
             let (line, after) = rest.split_at(end);
             rest = after.get(1..).unwrap_or_default();
             if self.partial.is_empty() {
+                let line = without_leading_nul(line);
                 each(line.get(..MAX_LINE).unwrap_or(line));
             } else {
                 self.append(line);
@@ -37,9 +38,17 @@ impl LineBuffer {
     }
 
     fn append(&mut self, bytes: &[u8]) {
+        let bytes = if self.partial.is_empty() { without_leading_nul(bytes) } else { bytes };
         let room = MAX_LINE.saturating_sub(self.partial.len());
         self.partial.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
+}
+
+/// A file that is cut back under a writer that does not append gets a hole, which reads as
+/// NUL, before the line that is written next.
+fn without_leading_nul(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|byte| *byte != 0).unwrap_or(line.len());
+    line.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -60,6 +69,12 @@ mod tests {
     #[test]
     fn a_line_written_in_pieces_is_one_line() {
         assert_eq!(lines(&[b"on", b"e\ntwo\n\nth", b"ree"]), [&b"one"[..], b"two", b"", b"three"]);
+    }
+
+    #[test]
+    fn a_hole_before_a_line_is_no_part_of_it() {
+        let hole = vec![0; MAX_LINE * 2];
+        assert_eq!(lines(&[&hole, b"\0one\n\0two\0\n"]), [&b"one"[..], b"two\0"]);
     }
 
     #[test]

@@ -87,6 +87,15 @@ fn an_endless_line_takes_no_more_memory_than_a_short_one() {
 }
 
 #[test]
+fn a_hole_before_a_line_is_no_part_of_it() {
+    let hole = vec![0; CAPACITY * 2 + 1];
+    let pieces = [&hole[..], b"\0one\n\0two\0\n", &hole, b"\n", &hole];
+    for fill in [Fill::Well, Fill::Soon] {
+        assert_eq!(lines(&pieces, fill, false).0, [&b"one"[..], b"two\0", b""]);
+    }
+}
+
+#[test]
 fn a_line_cut_off_by_an_error_is_not_handed_on() {
     let (found, error) = lines(&[b"one\ntwo\nrip=192.0.2"], Fill::Well, true);
     assert_eq!(found, [&b"one"[..], b"two"]);
@@ -97,7 +106,10 @@ fn a_line_cut_off_by_an_error_is_not_handed_on() {
 proptest! {
     #[test]
     fn the_lines_are_the_daemons_however_the_bytes_arrive(
-        text in proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..300),
+        text in proptest::collection::vec(
+            prop_oneof![Just(b'\n'), Just(0), any::<u8>()],
+            0..300,
+        ),
         cuts in proptest::collection::vec(0_usize..300, 0..6),
         soon in any::<bool>(),
     ) {
