@@ -58,10 +58,16 @@ impl LineClock {
                 // A log is written in the past. A day of grace covers clocks that differ;
                 // what lies further ahead was written last year.
                 let latest = now.as_secs().saturating_add(DAY_SECS);
-                [this_year.checked_add(1)?, this_year, this_year.checked_sub(1)?]
-                    .into_iter()
-                    .filter_map(|year| self.in_year(stamp, year))
-                    .find(|at| at.as_secs() <= latest)
+                let has_been = |at: &LogTime| at.as_secs() <= latest;
+                let at = self.in_year(stamp, this_year);
+                // Next year's can only have been where this year's is nearly a year ago.
+                let may_be_next = at.is_none_or(|at| at.as_secs() < latest - 360 * DAY_SECS);
+                let mut next = || self.in_year(stamp, this_year.checked_add(1)?);
+                if may_be_next && let Some(at) = next().filter(has_been) {
+                    return Some(at);
+                }
+                let mut last = || self.in_year(stamp, this_year.checked_sub(1)?);
+                at.filter(has_been).or_else(|| last().filter(has_been))
             }
         }
     }

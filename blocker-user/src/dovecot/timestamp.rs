@@ -109,11 +109,15 @@ fn iso_8601(line: &[u8]) -> Option<(Stamp, &[u8])> {
 }
 
 fn time_of_day(text: &[u8]) -> Option<(i8, i8, i8, &[u8])> {
-    let (hour, rest) = digits::<2>(text)?;
-    let (minute, rest) = digits::<2>(rest.strip_prefix(b":")?)?;
-    let (second, rest) = digits::<2>(rest.strip_prefix(b":")?)?;
+    let (&[h, hh, b':', m, mm, b':', s, ss], rest) = text.split_first_chunk::<8>()? else {
+        return None;
+    };
+    let pair = |tens: u8, ones: u8| {
+        let is_number = tens.is_ascii_digit() && ones.is_ascii_digit();
+        is_number.then(|| i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok())?
+    };
     // A leap second happens at the end of the second before it.
-    Some((small(hour)?, small(minute)?, small(second)?.min(59), rest))
+    Some((pair(h, hh)?, pair(m, mm)?, pair(s, ss)?.min(59), rest))
 }
 
 /// Microseconds; more digits are cut off.
