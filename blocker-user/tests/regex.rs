@@ -365,6 +365,15 @@ fn nobody_reading_on_ends_it_quietly() {
 }
 
 #[test]
+fn a_long_log_has_no_progress_bar_where_nobody_watches() {
+    let logs = Logs::new(&[("mail.log", b"")]);
+    let log = fs::File::create(logs.path("mail.log")).expect("a log");
+    log.set_len(100 * 1024 * 1024).expect("a log with a hole");
+    let ended = logs.regex(&["mail.log"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn neither_a_line_without_end_nor_a_bomb_takes_much_memory() {
     // 256 MiB of zeros in a quarter of a megabyte.
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());

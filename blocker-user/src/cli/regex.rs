@@ -32,7 +32,7 @@ use words::Words;
 )]
 pub(super) struct RegexArgs {
     /// Logs, then the filter, then what to ignore; see below
-    #[arg(value_name = "LOG> [FILTER [IGNOREREGEX]", required = true, hide_possible_values = true)]
+    #[arg(value_name = "LOG", required = true)]
     words: Vec<OsString>,
 
     #[arg(long, value_enum, default_value_t)]

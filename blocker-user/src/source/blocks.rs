@@ -38,9 +38,10 @@ impl Block {
     fn close_holes(&mut self, start: usize) {
         let added = self.buffer.get(start..self.len).unwrap_or_default();
         let Some(first) = memchr::memchr(0, added) else { return };
-        let mut kept = start + first;
-        let mut before = kept.checked_sub(1).and_then(|at| self.buffer.get(at).copied());
-        for at in kept..self.len {
+        let first = start + first;
+        let mut kept = first;
+        let mut before = first.checked_sub(1).and_then(|at| self.buffer.get(at).copied());
+        for at in first..self.len {
             let Some(byte) = self.buffer.get(at).copied() else { break };
             if byte == 0 && matches!(before, None | Some(b'\n')) {
                 continue;

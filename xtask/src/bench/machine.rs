@@ -20,6 +20,12 @@ fn field(file: &str, name: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+/// How many others wanted a processor in the last minute. A quiet machine has next to none.
+pub(super) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// Of today, UTC, as 2026-11-24.
 pub(super) fn date() -> String {
     said(Command::new("date").args(["-u", "+%F"]))

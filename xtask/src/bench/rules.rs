@@ -53,6 +53,7 @@ struct Contestant {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let binary = build::user_alone()?;
+    let load = machine::load();
     let directory = layout::target().join("bench");
     fs::create_dir_all(&directory).context("failed to make target/bench")?;
 
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         seconds => Some(live::measure(&binary, &directory, args.rate, seconds)?),
     };
     let rows: Vec<Row> = contestants.iter().map(Row::from).collect();
-    let table = table::markdown(&rows, made, live.as_ref());
+    let table = table::markdown(&rows, made, &load, live.as_ref());
     println!("{table}");
     if !args.dry_run {
         write_results(&table, &table::csv(&rows))?;

@@ -38,8 +38,8 @@ impl Row {
     }
 }
 
-pub(super) fn markdown(rows: &[Row], made: Made, live: Option<&Live>) -> String {
-    let mut text = head(rows, made);
+pub(super) fn markdown(rows: &[Row], made: Made, load: &str, live: Option<&Live>) -> String {
+    let mut text = head(rows, made, load);
     let fail2ban = rows.iter().find(|row| row.name == FAIL2BAN).map(Row::nanos_per_line);
     let fail2ban_cpu = rows.iter().find(|row| row.name == FAIL2BAN).map(Row::cpu_nanos_per_line);
     let ripgrep = rows.iter().find(|row| row.name == RIPGREP).map(Row::megabytes_per_second);
@@ -73,13 +73,14 @@ pub(super) fn markdown(rows: &[Row], made: Made, live: Option<&Live>) -> String 
     text
 }
 
-fn head(rows: &[Row], made: Made) -> String {
+fn head(rows: &[Row], made: Made, load: &str) -> String {
     let rounds = rows.first().map_or(0, |row| row.walls.len());
     let share = 100.0 * made.failures as f64 / made.lines.max(1) as f64;
     format!(
         "# How fast lines are judged\n\n\
          Made by `{}`; not edited by hand. The numbers of every round are in `benches/runs/`.\n\n\
-         - date: {}, commit {}\n- machine: {}\n- versions: {}; {}\n\
+         - date: {}, commit {}\n- machine: {}; load average before the run {load}: where that is not next to 0, others \
+         shared the cores, and the ratios in CPU time say more than those of the clock\n- versions: {}; {}\n\
          - log: {} lines, {:.0} MB, generated, always the same; {} of them ({share:.0} %) tell of \
          a failure, the others are logins, sessions, LMTP, Postfix and cron; IPv4 and IPv6; \
          syslog, RFC 3339 and Dovecot's own format mixed\n\
@@ -139,7 +140,7 @@ mod tests {
             row(FAIL2BAN, 100_000, &[3000, 1000, 2000]),
         ];
         let made = Made { lines: 1_000_000, failures: 180_000, bytes: 100_000_000 };
-        let text = markdown(&rows, made, None);
+        let text = markdown(&rows, made, "0.00", None);
         assert!(
             text.contains(
                 "threads 1` | 1000000 | 0.100 | 0.10 | 100 | 10000000 | 1000 | 200 | 200 | 0.50 |"
