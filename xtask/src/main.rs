@@ -2,6 +2,7 @@
 //!
 //! Compiles with any stable Rust from 1.85 on, because it is what installs the pinned
 //! compiler that the rest needs. It relies on rustup and a C linker, nothing else.
+mod bench;
 mod build;
 mod cmd;
 mod layout;
@@ -52,6 +53,11 @@ enum Task {
         #[arg(long)]
         deny_skipped: bool,
     },
+    /// Measure doveblock beside the programs that its users know, and write the tables
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Check formatting, clippy for both halves, and the rules of the house
     Lint,
 }
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         Task::Run { args } if args.is_empty() => run::sandbox(),
         Task::Run { args } => run::doveblock(&args),
         Task::Test { filter, deny_skipped } => test::all(filter.as_deref(), deny_skipped),
+        Task::Bench { bench } => bench::run(&bench),
         Task::Lint => lint::task(),
     };
     done.unwrap_or_else(|error| {

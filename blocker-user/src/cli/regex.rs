@@ -1,37 +1,39 @@
-//! `regex`: try the rules on a log without a daemon, as admins do with `fail2ban-regex`.
+//! `regex`: try the rules on logs without a daemon, as admins do with `fail2ban-regex`.
 //! The lines go through the same judge as in `run`.
 
+mod crew;
+mod fail2ban;
 mod filter;
+mod ignore;
+mod input;
+mod lines;
+mod progress;
 mod report;
+mod tally;
+mod words;
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Read, Write as _},
+    ffi::OsString,
+    io::{self, BufWriter, Write as _},
 };
 
 use clap::Args;
 
 use super::{Format, VerbError};
-use crate::{
-    daemon::wall_clock,
-    dovecot::{Judge, SessionCheck, Settings},
-    source::LineBuffer,
-};
+use crate::daemon::wall_clock;
 
-use filter::Filter;
-use report::{JsonLines, Report, TextSummary};
-
-const CHUNK: usize = 256 * 1024;
+use lines::{Printing, Task};
+use words::Words;
 
 #[derive(Args, Debug)]
+#[command(
+    override_usage = "doveblock regex [OPTIONS] LOG... [FILTER [IGNOREREGEX]]",
+    after_help = HELP
+)]
 pub(super) struct RegexArgs {
-    /// Log to judge, `-` for standard input
-    #[arg(value_name = "LOG")]
-    log: String,
-
-    /// The filter, as fail2ban names it: dovecot, or dovecot[mode=aggressive]
-    #[arg(value_name = "FILTER", default_value = "dovecot")]
-    filter: Filter,
+    /// Logs, then the filter, then what to ignore; see below
+    #[arg(value_name = "LOG", required = true)]
+    words: Vec<OsString>,
 
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -40,74 +42,96 @@ pub(super) struct RegexArgs {
     #[arg(long)]
     print_all_matched: bool,
 
-    /// Print every line that did not match (text)
-    #[arg(long)]
+    /// Print every line that did not match (text); without this, up to 20 are printed
+    #[arg(long, conflicts_with = "print_no_missed")]
     print_all_missed: bool,
+
+    /// Print every line that IGNOREREGEX ignored (text); without this, up to 20 are printed
+    #[arg(long, conflicts_with = "print_no_ignored")]
+    print_all_ignored: bool,
+
+    /// Print no missed line, however few there are (text)
+    #[arg(long)]
+    print_no_missed: bool,
+
+    /// Print no ignored line, however few there are (text)
+    #[arg(long)]
+    print_no_ignored: bool,
+
+    /// Name every address, and the rules and date formats without a hit too (text)
+    #[arg(short, long, visible_alias = "verbose-date", alias = "VD", action = clap::ArgAction::Count)]
+    verbose: u8,
+
+    /// Zone of the timestamps that name none, such as Europe/Berlin [default: the system's]
+    #[arg(long, visible_alias = "TZ", value_name = "ZONE")]
+    timezone: Option<String>,
+
+    /// How many threads judge; 1 also reads and prints on the same one [default: one a core]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+
+    #[command(flatten)]
+    fail2ban: fail2ban::Options,
 }
+
+const HELP: &str = "\
+LOG is a file, `-` for standard input, or a line in quotes. What a file is packed with (gzip, zstd, \
+xz, bzip2) is told by its content. The files of one rotated log are read oldest first, whatever \
+order they are given in; their names say which that is: mail.log-20261101.gz (by date), then \
+mail.log.3.gz, mail.log.2.gz, mail.log.1 (by number), then mail.log. Different logs are read in the \
+order given. Of a packed file that is cut short or damaged, the lines before the damage are \
+judged, and the exit code is 1.
+
+FILTER is fail2ban's name for the rules: dovecot, which is the default, or \
+dovecot[mode=aggressive]. IGNOREREGEX is a regular expression; lines that it matches are counted \
+as ignored and nothing else.
+
+  doveblock regex /var/log/mail.log* 'dovecot[mode=aggressive]'
+  journalctl -u dovecot -o short-iso | doveblock regex - dovecot --print-all-matched";
 
 pub(super) fn run(args: &RegexArgs) -> Result<(), VerbError> {
-    let input: Box<dyn Read> = match args.log.as_str() {
-        "-" => Box::new(io::stdin().lock()),
-        path => {
-            let open = || -> io::Result<File> {
-                let file = File::open(path)?;
-                match file.metadata()?.is_dir() {
-                    true => Err(io::ErrorKind::IsADirectory.into()),
-                    false => Ok(file),
-                }
-            };
-            let unreadable = |error| {
-                VerbError::Usage(format!(
-                    "{path} cannot be read ({error}); the log comes first, then the filter"
-                ))
-            };
-            Box::new(open().map_err(unreadable)?)
-        }
+    let is_verbose = args.fail2ban.check()? || args.verbose > 0;
+    let words = Words::parse(&args.words)?;
+    let ignore = words.ignore.as_deref().map(str::parse).transpose();
+    let zone = match &args.timezone {
+        Some(name) => fail2ban::time_zone(name)?,
+        None => jiff::tz::TimeZone::system(),
     };
-    let mode = args.filter.mode;
-    let zone = jiff::tz::TimeZone::system();
-    let mut judge = Judge::new(Settings { mode, zone, session_check: SessionCheck::default() });
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut report: Box<dyn Report> = match args.format {
-        Format::Json => Box::new(JsonLines::new(mode)),
-        Format::Text => {
-            Box::new(TextSummary::new(mode, args.print_all_matched, args.print_all_missed))
-        }
+    let printing = Printing {
+        format: args.format,
+        all_matched: args.print_all_matched,
+        all_missed: args.print_all_missed,
+        all_ignored: args.print_all_ignored,
+        some_missed: !args.print_no_missed,
+        some_ignored: !args.print_no_ignored,
+    };
+    let task = Task {
+        mode: words.filter.mode,
+        zone,
+        now: wall_clock(),
+        ignore: ignore.map_err(VerbError::usage)?,
+        printing,
     };
 
-    let now = wall_clock();
-    let judged = each_line(input, |line| {
-        let judgement = judge.judge(line, now);
-        report.line(&mut out, line, &judgement)
+    let inputs = input::check(words.logs)?;
+    let progress = progress::for_reading(&inputs, printing.prints_lines());
+    let threads = args.threads.map_or_else(|| crew::threads_for(&inputs), usize::from);
+    let mut out = BufWriter::new(io::stdout().lock());
+    let names: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+    let judged = crew::judge(inputs, &progress, &task, threads, &mut out);
+    progress.finish_and_clear();
+    let printed = judged.and_then(|judged| {
+        if args.format == Format::Text {
+            report::print(&mut out, &task, &names, &judged.tally, is_verbose)?;
+        }
+        out.flush()?;
+        Ok(judged.troubles)
     });
-    match judged.and_then(|()| report.end(&mut out)).and_then(|()| out.flush()) {
+    match printed {
         // Nobody reads on, as with `| head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(VerbError::failed),
+        Err(error) => Err(VerbError::Failed(format!("the result cannot be written: {error}"))),
+        Ok(troubles) if troubles.is_empty() => Ok(()),
+        Ok(troubles) => Err(VerbError::Failed(troubles.join("\ndoveblock: "))),
     }
-}
-
-/// Hands every line of `input` to `each`; the last one may lack its newline.
-fn each_line(
-    mut input: Box<dyn Read>,
-    mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
-    let mut lines = LineBuffer::default();
-    let mut result = Ok(());
-    let mut until_error = |line: &[u8]| {
-        if result.is_ok() {
-            result = each(line);
-        }
-    };
-    loop {
-        match input.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(len) => lines.feed(chunk.get(..len).unwrap_or(&chunk), &mut until_error),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    lines.finish(&mut until_error);
-    result
 }

@@ -24,7 +24,7 @@ use super::{
     event::{Event, Failure, Guesses, Passdb, Session},
     prefix::without_level,
     rules::{self, PAM_MODULE, Rule},
-    scan::{address, number, split_at, split_at_byte, split_at_last},
+    scan::{address, find, find_iter, number, split_at, split_at_byte, split_at_last},
     session,
 };
 
@@ -43,7 +43,7 @@ struct Client<'m> {
 }
 
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
-    let quote = QUOTES.iter().filter_map(|quote| memchr::memmem::find(message, quote)).min();
+    let quote = QUOTES.iter().filter_map(|quote| find(message, quote)).min();
     let (client, rule) = match quote {
         None => memchr::memmem::rfind_iter(message, b": ").find_map(|at| guess_at(message, at))?,
         Some(quote) => guess_with_quote(message, quote)?,
@@ -67,7 +67,7 @@ fn guess_with_quote(message: &[u8], quote: usize) -> Option<(Client<'_>, &'stati
     let mut first = None;
     let mut addresses_differ = false;
     let mut last = None;
-    for at in memchr::memmem::find_iter(message, b": ") {
+    for at in find_iter(message, b": ") {
         let Some(client) = message.get(..at).and_then(client_before) else { continue };
         addresses_differ |= *first.get_or_insert(client.ip) != client.ip;
         if addresses_differ && quote < at {
@@ -168,7 +168,7 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
     }
     let (_, names) = split_at(rest, b" tty=dovecot ruser=")?;
     let mut found = None;
-    for at in memchr::memmem::find_iter(names, HOST) {
+    for at in find_iter(names, HOST) {
         let (Some(name), Some(host)) = (names.get(..at), names.get(at + HOST.len()..)) else {
             continue;
         };

@@ -23,19 +23,44 @@ pub(super) struct LineClock {
     cached: Option<(i64, i64)>,
     /// The latest point in time, in seconds since 1970, that a repeated hour resolved to.
     latest_repeated: Option<i64>,
+    /// What was resolved last, with and without a year, and without its fraction: a busy log
+    /// has many lines a second.
+    last: [Option<Resolved>; 2],
+}
+
+struct Resolved {
+    second: Calendar,
+    now: LogTime,
+    at: Option<LogTime>,
 }
 
 impl LineClock {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, cached: None, latest_repeated: None }
+        Self { zone, cached: None, latest_repeated: None, last: [None, None] }
     }
 
     /// `None` for a date that does not exist.
     pub(super) fn resolve(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
         let stamp = match stamp {
-            Stamp::Epoch(micros) => return Some(LogTime::from_micros(*micros)),
+            Stamp::Epoch { micros, .. } => return Some(LogTime::from_micros(*micros)),
             Stamp::Calendar(calendar) => calendar,
         };
+        let second = Calendar { micros: 0, ..*stamp };
+        let [with_year, without_year] = &self.last;
+        let at = match if stamp.year.is_some() { with_year } else { without_year } {
+            Some(last) if last.second == second && last.now == now => last.at,
+            _ => {
+                let at = self.resolve_second(&second, now);
+                let [with_year, without_year] = &mut self.last;
+                let last = if stamp.year.is_some() { with_year } else { without_year };
+                *last = Some(Resolved { second, now, at });
+                at
+            }
+        };
+        at.map(|at| LogTime::from_micros(at.as_micros() + i64::from(stamp.micros)))
+    }
+
+    fn resolve_second(&mut self, stamp: &Calendar, now: LogTime) -> Option<LogTime> {
         match stamp.year {
             Some(year) => self.in_year(stamp, year, now),
             None => {
@@ -61,8 +86,7 @@ impl LineClock {
             Some(offset) => i64::from(offset),
             None => self.offset_at(local, as_if_utc, now)?,
         };
-        let micros = (as_if_utc - offset) * 1_000_000 + i64::from(stamp.micros);
-        Some(LogTime::from_micros(micros))
+        Some(LogTime::from_secs(as_if_utc - offset))
     }
 
     fn offset_at(&mut self, local: DateTime, as_if_utc: i64, now: LogTime) -> Option<i64> {

@@ -5,28 +5,22 @@
 //! filter in force, so that its patterns see what follows host, program and service.
 
 use super::{
-    clock::LineClock,
     event::{Event, Failure, Judgement},
     prefix::{self, Service},
     rules::FAILREGEX,
     scan::split_at_byte,
     timestamp::{self, Stamp},
 };
-use crate::{
-    filter::{Filter, Message, Verdict},
-    time::LogTime,
-};
+use crate::filter::{Filter, Message, Verdict};
 
 /// What the patterns make of what the rules say of `line`. A login stays a login where a
 /// pattern ignores its line: to forget it could only lead to more bans.
-pub(super) fn judge(
-    filter: &mut Filter,
-    clock: &mut LineClock,
-    line: &[u8],
-    now: LogTime,
-    judgement: Judgement,
-) -> Judgement {
+pub(super) fn judge(filter: &mut Filter, line: &[u8], judgement: Judgement) -> Judgement {
     let (stamp, message) = message(line);
+    if stamp.is_some() && judgement.time.is_none() {
+        // A date that does not exist.
+        return judgement;
+    }
     let event = match (filter.judge(message), judgement.event) {
         (Verdict::Ignored, Some(Event::Failure(_))) => None,
         (Verdict::Failure(ip), None | Some(Event::Login { .. })) => {
@@ -34,8 +28,7 @@ pub(super) fn judge(
         }
         (_, event) => event,
     };
-    let time = judgement.time.or_else(|| clock.resolve(&stamp?, now));
-    Judgement { time, event }
+    Judgement { event, ..judgement }
 }
 
 /// Cuts the timestamp out of `line`.

@@ -22,7 +22,7 @@ use super::{
         self, AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS,
         Rule, SASL_UNFINISHED, TLS_UNFINISHED,
     },
-    scan::{address, contains, number, split_at, split_at_byte, split_at_last},
+    scan::{address, contains, find, find_iter, number, split_at, split_at_byte, split_at_last},
     session,
 };
 
@@ -120,7 +120,7 @@ fn refuses_certificate(text: &[u8]) -> bool {
     /// `SSL routines:ssl3_read_bytes:sslv3 alert bad certificate`, or with newer versions
     /// without the function.
     const LONGEST: usize = 80;
-    memchr::memmem::find_iter(text, b"SSL routines:").any(|at| {
+    find_iter(text, b"SSL routines:").any(|at| {
         let end = text.len().min(at + LONGEST);
         let said = text.get(at..end).unwrap_or_default();
         CERTIFICATE_REFUSED.iter().any(|alert| contains(said, alert))
@@ -167,7 +167,7 @@ fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
     {
         return Some((words, text.get(words.len() + 2..)?));
     }
-    memchr::memmem::find_iter(text, b"): ").find_map(|at| {
+    find_iter(text, b"): ").find_map(|at| {
         let fields = text.get(at + 3..)?;
         let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
         let name = fields.iter().position(|byte| !is_name(byte))?;
@@ -206,7 +206,7 @@ fn client(fields: &[u8], is_probe: bool) -> Option<IpAddr> {
     let is_field =
         |at: &usize| matches!(at.checked_sub(1).map(|i| fields.get(i)), None | Some(Some(b' ')));
     let value = |at: usize| fields.get(at + RIP.len()..).and_then(field_address);
-    let found = || memchr::memmem::find_iter(fields, RIP).filter(is_field);
+    let found = || find_iter(fields, RIP).filter(is_field);
 
     let first = found().next()?;
     let last = found().last()?;
@@ -220,7 +220,7 @@ fn client(fields: &[u8], is_probe: bool) -> Option<IpAddr> {
     if first == 0 {
         return value(first);
     }
-    let name = memchr::memmem::find(fields, b"user=").unwrap_or(fields.len());
+    let name = find(fields, b"user=").unwrap_or(fields.len());
     // The elements that no name can have brought: those before it, and all where there is none.
     let certain = if is_probe { fields } else { fields.get(..name)? };
     if has_unknown_element(certain) {

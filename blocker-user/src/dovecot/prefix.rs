@@ -33,7 +33,7 @@ pub(super) struct Prefix<'l> {
     pub(super) repeated: NonZeroU32,
 }
 
-const LOGIN_SERVICES: [&[u8]; 4] =
+pub(super) const LOGIN_SERVICES: [&[u8]; 4] =
     [b"imap-login: ", b"pop3-login: ", b"managesieve-login: ", b"submission-login: "];
 /// The levels of Dovecot's own format, which syslog has elsewhere.
 const LEVELS: [&[u8]; 5] = [b"Info: ", b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: "];
@@ -74,6 +74,11 @@ pub(super) fn of_program<'l>(
         _ => return None,
     };
     Some(Prefix { stamp, service, message, repeated })
+}
+
+/// The timestamp of any program's line, and what follows it.
+pub(super) fn stamp(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    timestamp::take(priority(line).0)
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.

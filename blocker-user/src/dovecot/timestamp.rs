@@ -2,16 +2,55 @@
 
 use super::scan::number;
 
+/// How a timestamp is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layout {
+    Syslog,
+    Iso8601,
+    Epoch,
+    Tai64n,
+    Journal,
+}
+
+impl Layout {
+    pub const ALL: [Self; 5] =
+        [Self::Syslog, Self::Iso8601, Self::Epoch, Self::Tai64n, Self::Journal];
+
+    /// An example of the usual form, with what can be missing in brackets.
+    #[must_use]
+    pub const fn example(self) -> &'static str {
+        match self {
+            Self::Syslog => "Nov 24 17:00:00",
+            Self::Iso8601 => "2026-11-24T17:00:00[.123456][+01:00]",
+            Self::Epoch => "[@]1795539600[.123456]",
+            Self::Tai64n => "@400000006a15a00a1dcd6500",
+            Self::Journal => "{\"__REALTIME_TIMESTAMP\":\"1795539600123456\"}",
+        }
+    }
+}
+
 /// A timestamp as written. It becomes a point in time in [`super::clock`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
     Calendar(Calendar),
-    /// Microseconds since 1970.
-    Epoch(i64),
+    Epoch {
+        layout: Layout,
+        /// Since 1970.
+        micros: i64,
+    },
+}
+
+impl Stamp {
+    pub(super) fn layout(&self) -> Layout {
+        match self {
+            Self::Calendar(Calendar { layout, .. }) | Self::Epoch { layout, .. } => *layout,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Calendar {
+    pub(super) layout: Layout,
     /// `None` in the classic syslog layout, which has no year.
     pub(super) year: Option<i16>,
     pub(super) month: i8,
@@ -43,7 +82,8 @@ fn tai64n(line: &[u8]) -> Option<(Stamp, &[u8])> {
     let (nanos, rest) = rest.split_first_chunk::<8>()?;
     let seconds = i64::try_from(hexadecimal(seconds)?.checked_sub(EPOCH)?).ok()?;
     let micros = i64::try_from(hexadecimal(nanos)? / 1000).ok()?;
-    Some((Stamp::Epoch(seconds.checked_mul(1_000_000)?.checked_add(micros)?), rest))
+    let micros = seconds.checked_mul(1_000_000)?.checked_add(micros)?;
+    Some((Stamp::Epoch { layout: Layout::Tai64n, micros }, rest))
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u64> {
@@ -62,18 +102,29 @@ fn epoch(text: &[u8]) -> Option<(Stamp, &[u8])> {
     }
     let (micros, rest) = fraction(rest)?;
     let seconds: i64 = digits.parse().ok()?;
-    Some((Stamp::Epoch(seconds * 1_000_000 + i64::from(micros)), rest))
+    let micros = seconds * 1_000_000 + i64::from(micros);
+    Some((Stamp::Epoch { layout: Layout::Epoch, micros }, rest))
 }
 
 /// `Nov 24 17:00:00`, RFC 3164; Dovecot's own default too. Some write a fraction or the year
 /// behind it, Cisco's way has the year before the time.
 fn classic(line: &[u8]) -> Option<(Calendar, &[u8])> {
-    const MONTHS: [&[u8; 3]; 12] = [
-        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
-        b"Dec",
-    ];
     let (name, rest) = line.split_first_chunk::<3>()?;
-    let month = (1..).zip(MONTHS).find_map(|(number, month)| (month == name).then_some(number))?;
+    let month = match name {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    };
     let rest = rest.strip_prefix(b" ")?;
     // One-digit days are padded with a blank.
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
@@ -94,7 +145,8 @@ fn classic(line: &[u8]) -> Option<(Calendar, &[u8])> {
         _ => (year_before, rest),
     };
     let day = small(day)?;
-    Some((Calendar { year, month, day, hour, minute, second, micros, offset: None }, rest))
+    let (layout, offset) = (Layout::Syslog, None);
+    Some((Calendar { layout, year, month, day, hour, minute, second, micros, offset }, rest))
 }
 
 /// `2026 `.
@@ -139,6 +191,7 @@ fn iso_8601(line: &[u8]) -> Option<(Calendar, &[u8])> {
     let (micros, rest) = fraction(rest)?;
     let (offset, rest) = offset(rest)?;
     let calendar = Calendar {
+        layout: Layout::Iso8601,
         year: Some(i16::try_from(year).ok()?),
         month: small(month)?,
         day: small(day)?,
@@ -202,7 +255,7 @@ fn small(value: u32) -> Option<i8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendar, Stamp, take};
+    use super::{Calendar, Layout, Stamp, take};
 
     fn rest(line: &str) -> Option<String> {
         take(line.as_bytes()).map(|(_, rest)| String::from_utf8_lossy(rest).into_owned())
@@ -238,6 +291,7 @@ mod tests {
     fn keeps_fraction_and_offset() {
         let (stamp, _) = take(b"2026-11-24T17:00:00.1234567-05:30 x").unwrap();
         let expected = Calendar {
+            layout: Layout::Iso8601,
             year: Some(2026),
             month: 11,
             day: 24,
@@ -253,10 +307,14 @@ mod tests {
     #[test]
     fn labels_of_daemontools_are_ten_seconds_ahead_of_1970() {
         let at = |line: &[u8]| take(line).map(|(stamp, _)| stamp);
-        assert_eq!(at(b"@400000000000000a00000000 x"), Some(Stamp::Epoch(0)));
-        assert_eq!(at(b"@400000006b05a35a0bebc200 x"), Some(Stamp::Epoch(1_795_531_600_200_000)));
+        let tai = |micros| Some(Stamp::Epoch { layout: Layout::Tai64n, micros });
+        assert_eq!(at(b"@400000000000000a00000000 x"), tai(0));
+        assert_eq!(at(b"@400000006b05a35a0bebc200 x"), tai(1_795_531_600_200_000));
         assert_eq!(at(b"@000000000000000000000000 x"), None);
-        assert_eq!(at(b"1795539600.5 x"), Some(Stamp::Epoch(1_795_539_600_500_000)));
+        assert_eq!(
+            at(b"1795539600.5 x"),
+            Some(Stamp::Epoch { layout: Layout::Epoch, micros: 1_795_539_600_500_000 })
+        );
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Bytes in, lines out. A source never blocks: the pipeline waits in [`Waiter::wait`] until
 //! one of them may have something to read.
 
+mod archive;
+mod blocks;
 mod lines;
+mod rotation;
 mod stdin;
 mod tail;
 mod watch;
@@ -11,7 +14,10 @@ use std::path::PathBuf;
 use stdin::Stdin;
 use tail::Tail;
 
+pub(crate) use archive::{Archive, unpacked};
+pub(crate) use blocks::{Block, Blocks, Fill};
 pub(crate) use lines::LineBuffer;
+pub(crate) use rotation::in_order;
 pub use watch::{Waiter, Waker};
 
 /// Where lines come from.

@@ -4,6 +4,10 @@ use std::str::FromStr;
 
 use crate::dovecot::{Mode, UnknownMode};
 
+const NAME: &str = "dovecot";
+/// fail2ban's file of the same rules. It is not read: the rules are built in.
+const CONF: &str = "dovecot.conf";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Filter {
     pub(super) mode: Mode,
@@ -11,7 +15,9 @@ pub(super) struct Filter {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FilterError {
-    #[error("{0:?} is not a filter; there are dovecot and dovecot[mode=aggressive]")]
+    #[error(
+        "{0:?} is neither a file nor a filter; the filters are dovecot and dovecot[mode=aggressive]"
+    )]
     Unknown(String),
     #[error("{0:?} is not an option of the filter; there is mode")]
     Option(String),
@@ -19,14 +25,35 @@ pub(super) enum FilterError {
     Mode(#[from] UnknownMode),
 }
 
+impl Default for Filter {
+    fn default() -> Self {
+        Self { mode: Mode::Normal }
+    }
+}
+
+impl Filter {
+    /// Whether `text` names the filter, whatever options it has.
+    pub(super) fn is_name(text: &str) -> bool {
+        options(text).is_some_and(|options| options.is_empty() || options.starts_with('['))
+    }
+}
+
+/// What follows the name of the filter, or of its file.
+fn options(text: &str) -> Option<&str> {
+    let end = text.find('[').unwrap_or(text.len());
+    let (name, options) = text.split_at_checked(end)?;
+    let file = name.rsplit('/').next().unwrap_or(name);
+    (name == NAME || file == CONF).then_some(options)
+}
+
 impl FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         let unknown = || FilterError::Unknown(text.to_owned());
-        let options = text.trim().strip_prefix("dovecot").ok_or_else(unknown)?;
+        let options = options(text.trim()).ok_or_else(unknown)?;
         if options.is_empty() {
-            return Ok(Self { mode: Mode::Normal });
+            return Ok(Self::default());
         }
         let options = options
             .strip_prefix('[')
@@ -58,6 +85,8 @@ mod tests {
         assert_eq!(mode("dovecot[mode=aggressive]"), Ok(Mode::Aggressive));
         assert_eq!(mode("dovecot[mode=\"aggressive\"]"), Ok(Mode::Aggressive));
         assert_eq!(mode("dovecot[ mode = 'normal' ]"), Ok(Mode::Normal));
+        assert_eq!(mode("/etc/fail2ban/filter.d/dovecot.conf"), Ok(Mode::Normal));
+        assert_eq!(mode("dovecot.conf[mode=aggressive]"), Ok(Mode::Aggressive));
     }
 
     #[test]

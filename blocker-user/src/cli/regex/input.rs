@@ -1,0 +1,77 @@
+//! From what the command line names to readers of text.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use indicatif::ProgressBar;
+
+use super::words::Log;
+use crate::{
+    cli::VerbError,
+    source::{Archive, Fill, unpacked},
+};
+
+/// A log that was there when it was looked for.
+pub(super) struct Input {
+    log: Log,
+    /// Bytes of a regular file, packed as it is.
+    pub(super) len: Option<u64>,
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.log {
+            Log::File(path) => path.display().fmt(f),
+            Log::Stdin => f.write_str("standard input"),
+            Log::Line(_) => f.write_str("the line on the command line"),
+        }
+    }
+}
+
+/// Finds what cannot be read before anything is judged.
+pub(super) fn check(logs: Vec<Log>) -> Result<Vec<Input>, VerbError> {
+    logs.into_iter()
+        .map(|log| {
+            let len = match &log {
+                Log::File(path) => file_len(path).map_err(|error| {
+                    VerbError::Usage(format!("{} cannot be read: {error}", path.display()))
+                })?,
+                Log::Stdin => None,
+                Log::Line(line) => u64::try_from(line.len()).ok(),
+            };
+            Ok(Input { log, len })
+        })
+        .collect()
+}
+
+/// The length of a regular file; nothing for a pipe, which must not be opened twice.
+fn file_len(path: &PathBuf) -> io::Result<Option<u64>> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    File::open(path).map(|_| Some(metadata.len()))
+}
+
+impl Input {
+    /// Its text, and how that is best read.
+    pub(super) fn open(&self, progress: &ProgressBar) -> io::Result<(Box<dyn Read + Send>, Fill)> {
+        let fill = if self.len.is_some() { Fill::Well } else { Fill::Soon };
+        let text = match &self.log {
+            Log::File(path) => {
+                let file = progress.wrap_read(File::open(path)?);
+                unpacked(file, path.to_str().and_then(Archive::by_name))?
+            }
+            Log::Stdin => unpacked(io::stdin(), None)?,
+            Log::Line(line) => Box::new(io::Cursor::new(line.clone().into_bytes())),
+        };
+        Ok((text, fill))
+    }
+}

@@ -1,0 +1,133 @@
+//! The order in time of the files of one log, by the names that `logrotate` gives them.
+//!
+//! ```text
+//! mail.log-20261101.gz  mail.log-20261108  mail.log.12.gz  mail.log.2.gz  mail.log.1  mail.log
+//! ```
+//!
+//! Names decide and nothing else: they cost no look into the files, and a reader can tell the
+//! order from them.
+
+use std::{cmp::Reverse, ffi::OsStr, path::PathBuf};
+
+use super::Archive;
+
+/// Where a file stands among those of its log, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    /// Year, month and day, with what the admin's `dateformat` has behind them, in digits.
+    Dated(u64),
+    Numbered(Reverse<u32>),
+    Current,
+}
+
+/// Puts the files of each log into their order in time. Different logs, and files whose names
+/// say nothing, stay in the order they were given in.
+pub(crate) fn in_order(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut logs = Vec::new();
+    let mut files: Vec<_> = paths
+        .into_iter()
+        .map(|path| {
+            let (base, age) = split(path.file_name().and_then(OsStr::to_str).unwrap_or_default());
+            let log = path.with_file_name(base);
+            let place = logs.iter().position(|known| *known == log).unwrap_or_else(|| {
+                logs.push(log);
+                logs.len() - 1
+            });
+            (place, age, path)
+        })
+        .collect();
+    // A stable sort: what is alike stays as it was given.
+    files.sort_by_key(|(place, age, _)| (*place, *age));
+    files.into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// The name of the log that a file is of, and the file's age.
+fn split(name: &str) -> (&str, Age) {
+    let unpacked = Archive::by_name(name)
+        .and_then(|archive| name.strip_suffix(archive.ending()))
+        .unwrap_or(name);
+    if let Some((base, number)) = unpacked.rsplit_once('.')
+        && !base.is_empty()
+        && let Some(number) = digits(number).filter(|_| number.len() <= 4)
+    {
+        return (base, Age::Numbered(Reverse(u32::try_from(number).unwrap_or(u32::MAX))));
+    }
+    match dated(unpacked) {
+        Some((base, date)) => (base, Age::Dated(date)),
+        None => (unpacked, Age::Current),
+    }
+}
+
+/// `mail.log-20261101`, `mail.log-2026-11-01`, `mail.log.20261101-13`: a date that is all the
+/// rest of the name.
+fn dated(name: &str) -> Option<(&str, u64)> {
+    const DATE: usize = "20261101".len();
+    const LONGEST: usize = "20261101235959".len();
+    let is_part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let date = name.bytes().rev().take_while(|byte| is_part(*byte)).count();
+    let (base, date) = name.split_at_checked(name.len() - date)?;
+    let (base, date) = match base.strip_suffix('.') {
+        Some(base) => (base, date),
+        None => (base, date.strip_prefix(['-', '_'])?),
+    };
+    let found: String = date.chars().filter(char::is_ascii_digit).collect();
+    if base.is_empty() || !(DATE..=LONGEST).contains(&found.len()) {
+        return None;
+    }
+    // Filled up, so that a day and an hour of it compare as the points in time they are.
+    digits(&format!("{found:0<LONGEST$}")).map(|date| (base, date))
+}
+
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_order;
+    use proptest::prelude::*;
+    use std::path::PathBuf;
+
+    fn ordered(names: &[&str]) -> Vec<String> {
+        let paths = names.iter().map(PathBuf::from).collect();
+        in_order(paths).into_iter().map(|path| path.display().to_string()).collect()
+    }
+
+    const SETS: [&[&str]; 6] = [
+        &["mail.log.10.gz", "mail.log.3.gz", "mail.log.2.gz", "mail.log.1", "mail.log"],
+        &["mail.log-20251231.gz", "mail.log-20261101.gz", "mail.log-20261108", "mail.log"],
+        &["/var/log/dovecot.log-2026-11-01.xz", "/var/log/dovecot.log-2026-11-08.zst"],
+        &["mail.log-20261101-01.gz", "mail.log-20261101-13.gz", "mail.log-20261102-00"],
+        &["maillog-20261101", "maillog.2", "maillog.1", "maillog"],
+        &["mail.log-1762300800.gz", "mail.log-1762387200.gz", "mail.log"],
+    ];
+
+    #[test]
+    fn files_of_different_logs_and_directories_stay_apart_in_the_order_given() {
+        assert_eq!(
+            ordered(&["b.log", "a.log", "b.log.1", "a.log.1", "x/b.log"]),
+            ["b.log.1", "b.log", "a.log.1", "a.log", "x/b.log"]
+        );
+        assert_eq!(ordered(&["z", "y", "x.txt", "-"]), ["z", "y", "x.txt", "-"]);
+    }
+
+    #[test]
+    fn a_name_that_only_looks_like_a_date_is_a_name() {
+        for names in [["mail-1", "mail-0"], ["10.0.0.1.log", "10.0.0.0.log"], [".1", ".2"]] {
+            assert_eq!(ordered(&names), names);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_rotated_set_is_read_oldest_first_however_it_was_given(
+            set in 0..SETS.len(),
+            order in any::<u64>(),
+        ) {
+            let set = SETS[set];
+            let mut names = set.to_vec();
+            names.sort_by_key(|name| order.wrapping_mul(1 + name.len() as u64 + u64::from(name.as_bytes()[name.len() / 2])) >> 7);
+            prop_assert_eq!(ordered(&names), set);
+        }
+    }
+}
