@@ -59,7 +59,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
         config.policy.clone(),
         IgnoreList::new(config.ignoreip.clone(), config.ignoreself),
     );
-    let pipeline = Pipeline::new(Setup {
+    let mut pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),
         judge: Judge::new(config.mode, jiff::tz::TimeZone::system()),
         jail,
@@ -82,6 +82,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
             view: Mutex::new(view),
         })
         .map_err(VerbError::failed)?;
+    pipeline.commit()?;
     tracing::info!("{ready}");
     pipeline.run().map_err(VerbError::failed)?;
     if config.dry_run {
