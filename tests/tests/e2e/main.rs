@@ -1,10 +1,12 @@
 //! End to end: real log lines, real packets. Each trial has a world of its own.
 
+mod attach;
 mod bans;
 mod bounds;
 mod control;
 mod input;
 mod oracle;
+mod pins;
 mod policy;
 mod restart;
 mod sandbox;
@@ -24,11 +26,13 @@ fn main() -> ExitCode {
         eprintln!("removed what a killed run left: {name}");
     }
     let trials = [
+        attach::trials(),
         bans::trials(),
         bounds::trials(),
         control::trials(),
         input::trials(),
         oracle::trials(),
+        pins::trials(),
         policy::trials(),
         restart::trials(),
         sandbox::trials(),
