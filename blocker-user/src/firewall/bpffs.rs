@@ -3,7 +3,7 @@
 //! that would hide every pin of the host.
 
 use std::{
-    fs,
+    fs, iter,
     os::unix::fs::MetadataExt as _,
     path::{Component, Path},
 };
@@ -11,6 +11,7 @@ use std::{
 use rustix::{
     fs::statfs,
     mount::{MountFlags, mount},
+    process::getppid,
 };
 
 use super::FirewallError;
@@ -49,7 +50,7 @@ pub(super) fn is_bpf_fs(path: &Path) -> bool {
 /// Says so where `path` ends together with this process: its filesystem is seen only in this
 /// mount namespace, and goes away with it.
 pub(super) fn warn_if_private(path: &Path) {
-    if is_private(path) == Some(true) {
+    if is_private(path) {
         tracing::warn!(
             "the BPF filesystem below {} is seen only in this mount namespace: when this process \
              ends its bans end with it. Mount one outside first (`mount -t bpf bpf {USUAL_PLACE}`), \
@@ -59,15 +60,20 @@ pub(super) fn warn_if_private(path: &Path) {
     }
 }
 
-/// `None` where it cannot be known. Each mount of a BPF filesystem is a filesystem of its own,
-/// so the same device number is the same pins.
-fn is_private(path: &Path) -> Option<bool> {
-    let ours = fs::read_link("/proc/self/ns/mnt").ok()?;
-    let first = fs::read_link("/proc/1/ns/mnt").ok()?;
-    if ours == first {
-        return Some(false);
-    }
-    let here = fs::metadata(path).ok()?.dev();
-    let outside = Path::new("/proc/1/root").join(path.strip_prefix("/").ok()?);
-    Some(fs::metadata(outside).map_or(true, |there| there.dev() != here))
+/// Compared with the first process and with our parent, as far as they let us: a service
+/// manager is the one, the shell that entered a network namespace the other. Each mount of a
+/// BPF filesystem is a filesystem of its own, so the same device number is the same pins.
+fn is_private(path: &Path) -> bool {
+    let Ok(here) = fs::metadata(path).map(|found| found.dev()) else { return false };
+    let ours = fs::read_link("/proc/self/ns/mnt").ok();
+    let parent = getppid().map(|parent| parent.as_raw_nonzero().to_string());
+    iter::once("1".to_owned()).chain(parent).any(|process| {
+        let process = Path::new("/proc").join(process);
+        let theirs = fs::read_link(process.join("ns/mnt")).ok();
+        if theirs.is_none() || theirs == ours {
+            return false;
+        }
+        let there = process.join("root").join(path.strip_prefix("/").unwrap_or(path));
+        fs::metadata(there).map_or(true, |there| there.dev() != here)
+    })
 }

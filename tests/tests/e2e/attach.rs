@@ -49,14 +49,14 @@ fn guarded(doveblock: &Doveblock<'_>) -> Result<serde_json::Value> {
 
 fn gone_and_back(world: &World) -> Result<()> {
     let log = log(world)?;
-    ip(world, "link add wan0 type dummy")?;
+    ip(world, "link add wan0 type veth peer name far0")?;
     let mut doveblock = Doveblock::start(world, &log, &["-i", "wan0", "-i", "mail0"])?;
     ensure!(guarded(&doveblock)? == json!(["mail0", "wan0"]));
     for _ in 0..2 {
         ip(world, "link delete wan0")?;
         ensure!(guarded(&doveblock)? == json!(["mail0"]), "a lost interface counts as guarded");
         doveblock.wait_for(&["ERROR", "wan0", "is gone"])?;
-        ip(world, "link add wan0 type dummy")?;
+        ip(world, "link add wan0 type veth peer name far0")?;
         doveblock.wait_for(&["wan0", "is back and guarded again"])?;
         ensure!(guarded(&doveblock)? == json!(["mail0", "wan0"]));
     }
@@ -71,15 +71,13 @@ fn gone_and_back(world: &World) -> Result<()> {
 
 fn renamed(world: &World) -> Result<()> {
     let log = log(world)?;
-    ip(world, "link add wan0 type dummy")?;
+    ip(world, "link add wan0 type veth peer name far0")?;
     let doveblock = Doveblock::start(world, &log, &["-i", "wan0"])?;
     doveblock.expect(&["ban", "203.0.113.1"])?;
     doveblock.kill()?;
     ip(world, "link set wan0 name wan1")?;
     ip(world, "link property add dev wan1 altname the-internet")?;
-    let links = || {
-        ["link_wan0", "link_wan1"].map(|name| world.claim.pins().join(name).exists())
-    };
+    let links = || ["link_wan0", "link_wan1"].map(|name| world.claim.pins().join(name).exists());
     for names in [&["-i", "wan1"][..], &["-i", "the-internet", "-i", "wan1"]] {
         let mut doveblock = Doveblock::spawn(world, &log, names)?;
         doveblock.wait_for(&["wan1", "replaced the attached program"])?;
@@ -90,7 +88,7 @@ fn renamed(world: &World) -> Result<()> {
         doveblock.stop()?;
     }
     // The old name given to another interface is another interface.
-    ip(world, "link add wan0 type dummy")?;
+    ip(world, "link add wan0 type veth peer name far1")?;
     let doveblock = Doveblock::start(world, &log, &["-i", "wan0"])?;
     ensure!(guarded(&doveblock)? == json!(["wan0"]));
     ensure!(links() == [true, false], "{:?}", links());
