@@ -64,15 +64,23 @@ fn not_committed(pins: &Path) -> Result<()> {
         names.sort();
         Ok(names)
     };
+    // In the way of the very last step.
+    let blocked = pins.join("doveblock_next");
+    fs::create_dir(&blocked)?;
     let before = names()?;
 
     let mut other = options(pins, 48, false);
     other.ports = vec![PortRange { first: 80, last: 80 }];
-    let mut failing = Xdp::open(&other)?;
-    failing.allow(&["192.0.2.0/24".parse()?])?;
-    drop(failing);
-
-    ensure!(names()? == before, "{before:?} became {:?}", names()?);
+    for committed in [false, true] {
+        let mut failing = Xdp::open(&other)?;
+        failing.allow(&["192.0.2.0/24".parse()?])?;
+        if committed {
+            ensure!(failing.commit().is_err(), "pinned through a directory");
+        }
+        drop(failing);
+        ensure!(names()? == before, "{before:?} became {:?}", names()?);
+    }
+    fs::remove_dir(&blocked)?;
     let firewall = Xdp::open(&options(pins, 64, false))?;
     // The maps as that start found them, looked at by the program that ran before it.
     let kernel = Kernel { firewall, program };
