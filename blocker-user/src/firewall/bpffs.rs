@@ -36,14 +36,22 @@ pub(super) fn require(path: &Path) -> Result<(), FirewallError> {
     if !is_bpf_fs(ancestor) {
         return Err(refused());
     }
-    // Its own directory is what doveblock locks and removes; the root belongs to everybody.
-    if ancestor == path && !path.parent().is_some_and(is_bpf_fs) {
+    if ancestor == path { require_directory_below(path) } else { Ok(()) }
+}
+
+/// Refuses a directory that is not on a BPF filesystem, and the root of one: what is in a
+/// directory of its own doveblock locks and removes; the root belongs to everybody.
+pub(super) fn require_directory_below(path: &Path) -> Result<(), FirewallError> {
+    if !is_bpf_fs(path) {
+        return Err(FirewallError::NoBpfFilesystem(path.to_owned()));
+    }
+    if !is_bpf_fs(&path.join("..")) {
         return Err(FirewallError::PinDirIsRoot(path.to_owned()));
     }
     Ok(())
 }
 
-pub(super) fn is_bpf_fs(path: &Path) -> bool {
+fn is_bpf_fs(path: &Path) -> bool {
     statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(BPF_FS_MAGIC))
 }
 

@@ -147,9 +147,7 @@ pub fn detach(path: &Path) -> Result<Option<Detached>, FirewallError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed()(error)),
     };
-    if !bpffs::is_bpf_fs(path) {
-        return Err(FirewallError::NoBpfFilesystem(path.to_owned()));
-    }
+    bpffs::require_directory_below(path)?;
     let daemon_running = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err();
     let links = links(path).map_err(failed())?;
     remove_all(path, &links)?;

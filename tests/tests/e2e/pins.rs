@@ -74,6 +74,12 @@ fn root(world: &World) -> Result<()> {
         ensure!(output.status.code() == Some(2), "{pins}: {}: {said}", output.status);
         ensure!(said.contains(words), "{pins}: no {words:?} in {said}");
     }
+    // Nor are links of others removed from there.
+    let mut detach = blocker_tests::process::command(&binary().to_string_lossy());
+    let output = output(detach.args(["detach", "--pin-dir", "/sys/fs/bpf"]))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(2), "{}: {said}", output.status);
+    ensure!(said.contains("root of a BPF filesystem"), "{said}");
     Ok(())
 }
 
