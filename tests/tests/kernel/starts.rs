@@ -117,13 +117,16 @@ fn strangers(pins: &Path) -> Result<()> {
     fs::remove_dir(&stranger)?;
 
     // One name that cannot be removed does not keep the others.
+    drop(Kernel::open(pins, 64, false)?);
     let blocked = pins.join("doveblock_next");
     fs::create_dir(&blocked)?;
+    let error = firewall::detach(pins).err().context("removed a directory")?;
+    ensure!(error.to_string().contains("doveblock_next"), "{error}");
+    ensure!(fs::read_dir(pins)?.count() == 1, "the detach left pins");
+    // Nor does a start that fails because of it leave anything.
     let error = Kernel::open(pins, 64, false).err().context("pinned through a directory")?;
     ensure!(error.to_string().contains("pin the kernel program"), "{error}");
     ensure!(fs::read_dir(pins)?.count() == 1, "the failed start left pins");
-    let error = firewall::detach(pins).err().context("removed a directory")?;
-    ensure!(error.to_string().contains("doveblock_next"), "{error}");
     fs::remove_dir(&blocked)?;
     Ok(())
 }
