@@ -59,16 +59,25 @@ pub struct V6Key {
     pub addr: [u8; 16],
 }
 
-/// The data of a trie key: an IPv6 address, or an IPv4 address mapped into `::ffff:0:0/96`
-/// (so that one trie serves both families), in network byte order.
+/// The data of a trie key. One trie serves both families; that the family comes first keeps
+/// them apart, however short the prefix: `::/0` is no IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Network {
+    /// [`FAMILY_V4`] or [`FAMILY_V6`]. Eight bytes, because a trie's value lies right behind
+    /// the key's data and is counted into with 8-byte atomics.
+    pub family: u64,
+    /// The address in network byte order; an IPv4 address is the first four bytes.
     pub addr: [u8; 16],
 }
 
-/// Where [`Network`] puts the first bit of an IPv4 address.
-pub const V4_MAPPED_BITS: u32 = 96;
+/// [`Network::family`] of IPv4.
+pub const FAMILY_V4: u64 = 4;
+/// [`Network::family`] of IPv6.
+pub const FAMILY_V6: u64 = 6;
+/// Bits of a trie key before the address: what a key's prefix length is longer than the
+/// network's.
+pub const FAMILY_BITS: u32 = 64;
 
 /// One ban. The kernel counts into it; everything else is written by user space once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,7 +167,7 @@ pub struct Counters {
 const _: () = {
     assert!(size_of::<V4Key>() == 4);
     assert!(size_of::<V6Key>() == 16);
-    assert!(size_of::<Network>() == 16);
+    assert!(size_of::<Network>() == 8 + 16);
     assert!(size_of::<Ban>() == 4 * 8 + 2 * 4);
     assert!(size_of::<Allowed>() == 4);
     assert!(size_of::<Ports>() == MAX_PORT_RANGES * 4 + 2 * 4);

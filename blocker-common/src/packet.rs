@@ -28,8 +28,9 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     pub source: Source,
-    /// Destination port in host byte order.
-    pub port: u16,
+    /// Destination port in host byte order. `None` where more extension headers stand before
+    /// it than honest traffic has: the kernel walks any number of them, this does not.
+    pub port: Option<u16>,
 }
 
 const ETHERNET_LEN: usize = 14;
@@ -53,11 +54,13 @@ const PROTO_AUTHENTICATION: u8 = 51;
 const PROTO_DESTINATION: u8 = 60;
 
 /// RFC 8200 section 4.1 lists six extension headers, of which only the destination options
-/// may come twice. A longer chain is not honest traffic.
+/// may come twice. A longer chain is not honest traffic, but Linux delivers it (tried with
+/// 150 headers in front of a SYN).
 const MAX_EXTENSION_HEADERS: usize = 7;
 
 /// Reads the headers down to the TCP ports. `None` is "not a TCP segment with ports":
-/// other protocols, later fragments, and packets too short or malformed to tell.
+/// other protocols, later fragments, and packets too short or malformed to tell. What hides
+/// its protocol behind too many extension headers counts as a segment.
 #[inline(always)]
 pub fn classify<B: Bytes + ?Sized>(bytes: &B) -> Option<Segment> {
     let mut offset = ETHERNET_LEN;
@@ -95,7 +98,7 @@ fn classify_v4<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Segment> {
         return None;
     }
     let source = bytes.get(offset + 12)?;
-    let port = tcp_port(bytes, offset + header_len)?;
+    let port = Some(tcp_port(bytes, offset + header_len)?);
     Some(Segment { source: Source::V4(source), port })
 }
 
@@ -115,19 +118,19 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Segment> {
     let source = bytes.get(offset + 8)?;
     let mut at = offset + HEADER_LEN;
     for _ in 0..=MAX_EXTENSION_HEADERS {
-        let header_len = match next_header {
+        match next_header {
             PROTO_TCP => {
-                return Some(Segment { source: Source::V6(source), port: tcp_port(bytes, at)? });
+                let port = Some(tcp_port(bytes, at)?);
+                return Some(Segment { source: Source::V6(source), port });
             }
-            PROTO_HOP_BY_HOP | PROTO_ROUTING | PROTO_DESTINATION => {
-                let [_, len] = bytes.get(at)?;
-                (usize::from(len) + 1) * 8
-            }
+            PROTO_HOP_BY_HOP | PROTO_ROUTING | PROTO_DESTINATION | PROTO_AUTHENTICATION
+            | PROTO_FRAGMENT => {}
+            _ => return None,
+        }
+        let [next, len] = bytes.get(at)?;
+        let header_len = match next_header {
             // RFC 4302 section 2.2: the one that counts in 4-byte words, minus 2.
-            PROTO_AUTHENTICATION => {
-                let [_, len] = bytes.get(at)?;
-                (usize::from(len) + 2) * 4
-            }
+            PROTO_AUTHENTICATION => (usize::from(len) + 2) * 4,
             PROTO_FRAGMENT => {
                 let fragment = u16::from_be_bytes(bytes.get(at + 2)?);
                 if fragment & FRAGMENT_OFFSET_MASK != 0 {
@@ -135,12 +138,12 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Segment> {
                 }
                 FRAGMENT_HEADER_LEN
             }
-            _ => return None,
+            _ => (usize::from(len) + 1) * 8,
         };
-        [next_header] = bytes.get(at)?;
+        next_header = next;
         at += header_len;
     }
-    None
+    Some(Segment { source: Source::V6(source), port: None })
 }
 
 /// RFC 9293 section 3.1: the destination port is the second field.

@@ -18,8 +18,8 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use blocker_common::{
     abi::{
-        Allowed, Ban, Counters, MAX_BANS, MAX_NETWORKS, Network, Ports, V4_MAPPED_BITS, V4Key,
-        V6Key,
+        Allowed, Ban, Counters, FAMILY_BITS, FAMILY_V4, FAMILY_V6, MAX_BANS, MAX_NETWORKS, Network,
+        Ports, V4Key, V6Key,
     },
     packet::{Bytes, Segment, Source, classify},
 };
@@ -92,24 +92,23 @@ fn doveblock(ctx: XdpContext) -> u32 {
         return XDP_PASS;
     };
     let Some(settings) = ports.get(0) else { return XDP_PASS };
-    if !settings.guard(segment.port) {
+    // Whoever hides the port behind a chain of headers is judged as if it were guarded.
+    if segment.port.is_some_and(|port| !settings.guard(port)) {
         count.passed_port += 1;
         return XDP_PASS;
     }
-    let Some(ban) = find_ban(&segment.source, settings) else {
-        count.passed_clean += 1;
-        return XDP_PASS;
+    let ban = match find_ban(&segment.source, settings) {
+        Found::Nothing => {
+            count.passed_clean += 1;
+            return XDP_PASS;
+        }
+        Found::Ended => {
+            count.passed_expired += 1;
+            trace(&ctx, &segment, "pass: the ban has ended");
+            return XDP_PASS;
+        }
+        Found::InForce(ban) => ban,
     };
-    // SAFETY: map values are 8-byte aligned and `expires_ns` is read whole. An entry that
-    // user space deletes meanwhile keeps its memory until this program has returned or is
-    // reused for another ban, which at worst judges this one packet by that ban's end.
-    let expires_ns = unsafe { (*ban).expires_ns };
-    // SAFETY: a helper without arguments.
-    if expires_ns <= unsafe { bpf_ktime_get_coarse_ns() } {
-        count.passed_expired += 1;
-        trace(&ctx, &segment, "pass: the ban has ended");
-        return XDP_PASS;
-    }
     if settings.allowed != 0 && is_allowed(&segment.source) {
         count.passed_allowed += 1;
         trace(&ctx, &segment, "pass: on the allow list");
@@ -119,7 +118,8 @@ fn doveblock(ctx: XdpContext) -> u32 {
     let bytes = (frame.end - frame.start) as u64;
     count.dropped_packets += 1;
     count.dropped_bytes += bytes;
-    // SAFETY: as for `expires_ns`; other CPUs count into the same ban, hence atomically.
+    // SAFETY: as for the read of `expires_ns`; other CPUs count into the same ban, hence
+    // atomically.
     unsafe {
         add(&raw mut (*ban).dropped_packets, 1);
         add(&raw mut (*ban).dropped_bytes, bytes);
@@ -128,23 +128,65 @@ fn doveblock(ctx: XdpContext) -> u32 {
     XDP_DROP
 }
 
+/// What the maps say about a source.
+enum Found {
+    Nothing,
+    /// Bans, but none whose deadline lies ahead.
+    Ended,
+    InForce(*mut Ban),
+}
+
+/// Ended networks that are looked past, from the longest to wider ones. The daemon removes a
+/// ban within seconds of its end, so they only add up while none runs; and this many, one
+/// inside the other and all ended, nobody bans in that time.
+const MAX_ENDED_NETWORKS: u32 = 8;
+
+/// An ended ban says nothing about a wider one, so the search goes on behind it.
 #[inline(always)]
-fn find_ban(source: &Source, settings: &Ports) -> Option<*mut Ban> {
+fn find_ban(source: &Source, settings: &Ports) -> Found {
     let exact = match *source {
         Source::V4(addr) => bans_v4.get_ptr_mut(&V4Key { addr }),
         Source::V6(addr) => bans_v6.get_ptr_mut(&V6Key { addr: masked(addr) }),
     };
-    match exact {
-        None if settings.networks != 0 => {
-            bans_net.get(&trie_key(source)).map(|ban| core::ptr::from_ref(ban).cast_mut())
+    let mut found = Found::Nothing;
+    if let Some(ban) = exact {
+        if in_force(ban) {
+            return Found::InForce(ban);
         }
-        found => found,
+        found = Found::Ended;
     }
+    if settings.networks == 0 {
+        return found;
+    }
+    let (mut bits, network) = trie_key(source);
+    for _ in 0..MAX_ENDED_NETWORKS {
+        let Some(ban) = bans_net.get(&Key::new(bits, network)) else { return found };
+        let wider = ban.prefix_len.checked_sub(1);
+        let ban = core::ptr::from_ref(ban).cast_mut();
+        if in_force(ban) {
+            return Found::InForce(ban);
+        }
+        found = Found::Ended;
+        let Some(wider) = wider else { return found };
+        bits = FAMILY_BITS + wider;
+    }
+    found
+}
+
+#[inline(always)]
+fn in_force(ban: *mut Ban) -> bool {
+    // SAFETY: map values are 8-byte aligned and `expires_ns` is read whole. An entry that
+    // user space deletes meanwhile keeps its memory until this program has returned or is
+    // reused for another ban, which at worst judges this one packet by that ban's end.
+    let expires_ns = unsafe { (*ban).expires_ns };
+    // SAFETY: a helper without arguments.
+    expires_ns > unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 #[inline(always)]
 fn is_allowed(source: &Source) -> bool {
-    allow.get(&trie_key(source)).is_some()
+    let (bits, network) = trie_key(source);
+    allow.get(&Key::new(bits, network)).is_some()
 }
 
 /// The prefix of an IPv6 address that is counted and banned.
@@ -156,14 +198,16 @@ fn masked(addr: [u8; 16]) -> [u8; 16] {
     (u128::from_ne_bytes(addr) & mask).to_ne_bytes()
 }
 
-/// The whole address as a trie key.
+/// The whole address as a trie key: its length and its data.
 #[inline(always)]
-fn trie_key(source: &Source) -> Key<Network> {
-    let addr = match *source {
-        Source::V4([a, b, c, d]) => [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d],
-        Source::V6(addr) => addr,
-    };
-    Key::new(V4_MAPPED_BITS + 32, Network { addr })
+fn trie_key(source: &Source) -> (u32, Network) {
+    match *source {
+        Source::V4([a, b, c, d]) => {
+            let addr = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            (FAMILY_BITS + 32, Network { family: FAMILY_V4, addr })
+        }
+        Source::V6(addr) => (FAMILY_BITS + 128, Network { family: FAMILY_V6, addr }),
+    }
 }
 
 /// # Safety
@@ -184,12 +228,13 @@ fn trace(ctx: &XdpContext, segment: &Segment, verdict: &str) {
     if TRACE.load() == 0 {
         return;
     }
+    let port = segment.port.unwrap_or(0);
     match segment.source {
         Source::V4(addr) => {
-            debug!(ctx, "{:i} to port {}: {}", u32::from_be_bytes(addr), segment.port, verdict);
+            debug!(ctx, "{:i} to port {}: {}", u32::from_be_bytes(addr), port, verdict);
         }
         Source::V6(addr) => {
-            debug!(ctx, "{:i} to port {}: {}", addr, segment.port, verdict);
+            debug!(ctx, "{:i} to port {}: {}", addr, port, verdict);
         }
     }
 }

@@ -51,7 +51,7 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let view = firewall.view()?;
     let policy = config.settings.policy();
     let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, daemon::random());
-    let pipeline = Pipeline::new(Setup {
+    let mut pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(Source::new).collect(),
         judge: judge(&config.settings)?,
         jail,
@@ -80,6 +80,7 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         process::exit(1);
     };
     server.serve(context, give_up).map_err(VerbError::failed)?;
+    pipeline.commit()?;
     tracing::info!("{ready}");
     pipeline.run().map_err(VerbError::failed)?;
     if config.dry_run {

@@ -55,6 +55,11 @@ impl Pipeline {
         Ok(Self { sources, waiter, inbox, core })
     }
 
+    /// What enforces is from here on kept up even when this ends.
+    pub fn commit(&mut self) -> Result<(), FirewallError> {
+        self.core.firewall.commit()
+    }
+
     /// Runs until it is told to stop, or every source has ended.
     pub fn run(mut self) -> io::Result<()> {
         while !self.inbox.stopped() && !self.sources.is_empty() {
@@ -216,6 +221,7 @@ impl Core {
                 Err(error) => tracing::error!("an ended ban cannot be removed: {error}"),
             }
         }
+        self.firewall.tend();
         if self.own_addresses_changed() {
             self.allow_ignored();
         }

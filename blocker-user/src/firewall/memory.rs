@@ -36,6 +36,12 @@ impl Firewall for Memory {
         Ok(())
     }
 
+    fn commit(&mut self) -> Result<(), FirewallError> {
+        Ok(())
+    }
+
+    fn tend(&mut self) {}
+
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
         Ok(Box::new(self.clone()))
     }

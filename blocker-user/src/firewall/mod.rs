@@ -4,7 +4,9 @@
 //! with `--dry-run` and in tests. Neither decides anything: whom to ban, and until when, is
 //! the jail's business.
 
+mod bpffs;
 mod clock;
+mod interface;
 mod memory;
 mod pins;
 mod slot;
@@ -55,6 +57,12 @@ pub trait Firewall {
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError>;
     /// Makes `networks` the ones that are never dropped, whatever is banned.
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError>;
+    /// The daemon is ready: what was set up until here stays, and what it replaces ends. A
+    /// firewall dropped before leaves everything as it was found.
+    fn commit(&mut self) -> Result<(), FirewallError>;
+    /// Called every second or so: notices interfaces that went away and guards them again
+    /// when they are back. Reports to the log what is not as it should be.
+    fn tend(&mut self);
     /// A second, read-only way to what is enforced, for another thread.
     fn view(&self) -> Result<Box<dyn View>, FirewallError>;
 }
@@ -64,7 +72,7 @@ pub trait View: Send {
     /// Every ban, in no particular order, ended ones included until they are removed.
     fn bans(&self) -> Result<Vec<Enforced>, FirewallError>;
     fn counters(&self) -> Result<Counters, FirewallError>;
-    /// Interfaces the program is attached to; empty for a dry run.
+    /// Interfaces the program is attached to right now; empty for a dry run.
     fn interfaces(&self) -> Vec<String>;
 }
 
@@ -92,10 +100,42 @@ pub enum FirewallError {
     IncompatiblePins { dir: PathBuf, reason: String },
 
     #[error(
-        "another XDP program is attached to {0}; see it with `bpftool net show dev {0}`, and remove \
-         it with `ip link set dev {0} xdp off` before doveblock can take its place"
+        "{} is the root of a BPF filesystem; name a directory of its own below it with --pin-dir, \
+         like {}", .0.display(), .0.join("doveblock").display()
     )]
-    InterfaceInUse(String),
+    PinDirIsRoot(PathBuf),
+
+    #[error(
+        "{} is not an absolute path without `..`; name the directory in full with --pin-dir, like \
+         /sys/fs/bpf/doveblock", .0.display()
+    )]
+    PinDirNotAbsolute(PathBuf),
+
+    #[error(
+        "{} holds an interface of another network namespace; give this one its own --pin-dir, or \
+         remove that pin, which opens the other interface", .0.display()
+    )]
+    LinkElsewhere(PathBuf),
+
+    #[error(
+        "another XDP program (id {program}) is attached to {interface}; see it with `bpftool prog \
+         show id {program}`, and remove it with `ip link set dev {interface} {mode} off` before \
+         doveblock can take its place"
+    )]
+    InterfaceInUse { interface: String, program: u32, mode: &'static str },
+
+    #[error(
+        "another XDP program (id {program}) is attached to {interface} by BPF link {link}, which \
+         `ip link` cannot remove; `bpftool -f link show id {link}` names its pin: remove that, or \
+         end the process that holds it, before doveblock can take its place"
+    )]
+    InterfaceLinked { interface: String, program: u32, link: u32 },
+
+    #[error(
+        "{interface} is no Ethernet device (its kind is {kind}): doveblock would not understand \
+         its packets, and pass them all; guard the Ethernet device below it with -i"
+    )]
+    NotEthernet { interface: String, kind: String },
 
     #[error("{interface} cannot run XDP in native mode ({reason}); use --xdp-mode auto or generic")]
     NoNativeMode { interface: String, reason: String },
@@ -118,12 +158,9 @@ pub enum FirewallError {
         source: std::io::Error,
     },
 
-    #[error("{action}: {source}")]
-    Bpf {
-        action: String,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// Says every cause: the last one of aya's errors is the kernel's answer.
+    #[error("{action}: {}", all_causes(.cause.as_ref()))]
+    Bpf { action: String, cause: Box<dyn std::error::Error + Send + Sync> },
 }
 
 impl FirewallError {
@@ -134,7 +171,7 @@ impl FirewallError {
     fn bpf<E: std::error::Error + Send + Sync + 'static>(
         action: impl Into<String>,
     ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Bpf { action: action.into(), source: Box::new(source) }
+        move |cause| Self::Bpf { action: action.into(), cause: Box::new(cause) }
     }
 
     /// Whether the command line or configuration is at fault rather than the machine.
@@ -146,14 +183,51 @@ impl FirewallError {
                 | Self::PinsInUse(_)
                 | Self::NoBpfFilesystem(_)
                 | Self::IncompatiblePins { .. }
-                | Self::InterfaceInUse(_)
+                | Self::PinDirIsRoot(_)
+                | Self::PinDirNotAbsolute(_)
+                | Self::LinkElsewhere(_)
+                | Self::InterfaceInUse { .. }
+                | Self::InterfaceLinked { .. }
+                | Self::NotEthernet { .. }
                 | Self::NoNativeMode { .. }
         )
     }
+}
+
+fn all_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // A transparent error says what its cause says.
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// The network that holds only `ip`.
 #[must_use]
 pub fn host(ip: IpAddr) -> IpNet {
     IpNet::from(ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::FirewallError;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("`bpf_link_update` failed")]
+    struct Syscall(#[source] io::Error);
+
+    #[test]
+    fn an_error_of_the_kernels_says_what_the_kernel_answered() {
+        let error = FirewallError::bpf("attach")(Syscall(io::Error::from_raw_os_error(24)));
+        let expected = "attach: `bpf_link_update` failed: Too many open files (os error 24)";
+        assert_eq!(error.to_string(), expected);
+    }
 }

@@ -12,45 +12,61 @@ use std::{
 };
 
 use blocker_common::abi::{PROGRAM, map};
-use rustix::{
-    fs::{FlockOperation, flock, statfs},
-    mount::{MountFlags, mount},
-};
+use rustix::fs::{FlockOperation, flock};
 
-use super::FirewallError;
+use super::{FirewallError, bpffs};
 
-/// `BPF_FS_MAGIC` of linux/magic.h.
-const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-const BPF_FS: &str = "/sys/fs/bpf";
 const LINK_PREFIX: &str = "link_";
+/// Where a program is pinned before it is renamed into its place.
+const NEXT_PROGRAM: &str = "doveblock_next";
+/// All that is pinned besides links.
+const NAMES: [&str; 8] = [
+    PROGRAM,
+    NEXT_PROGRAM,
+    map::BANS_V4,
+    map::BANS_V6,
+    map::BANS_NET,
+    map::ALLOW,
+    map::PORTS,
+    map::COUNTERS,
+];
 
-/// The pin directory, held exclusively for as long as this lives.
+/// The pin directory, held exclusively for as long as this lives. What a start pins goes with
+/// it again, unless that was [`kept`](PinDir::keep).
 pub(super) struct PinDir {
     path: PathBuf,
-    /// Whether it was created just now, so that a failed start can take it away again.
-    created: bool,
-    _lock: File,
+    /// Directories that were created just now, outermost first.
+    created: Vec<PathBuf>,
+    /// Names that were free before, so that what they name now is of this start.
+    free: Vec<&'static str>,
+    lock: Option<File>,
 }
 
 impl PinDir {
     /// Creates the directory where it is missing (mounting the BPF filesystem where that is
     /// missing, too) and takes the lock on it.
     pub(super) fn open(path: &Path) -> Result<Self, FirewallError> {
-        require_bpf_fs(path)?;
-        let created = match fs::create_dir(path) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(error) => {
-                return Err(FirewallError::io(format!("create {}", path.display()))(error));
-            }
-        };
+        bpffs::require(path)?;
+        let mut created: Vec<PathBuf> =
+            path.ancestors().take_while(|one| !one.exists()).map(Path::to_owned).collect();
+        created.reverse();
+        let mut pins = Self { path: path.to_owned(), created, free: Vec::new(), lock: None };
+        fs::create_dir_all(path)
+            .map_err(FirewallError::io(format!("create {}", path.display())))?;
         let lock =
             File::open(path).map_err(FirewallError::io(format!("open {}", path.display())))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), created, _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(FirewallError::PinsInUse(path.to_owned())),
-            Err(error) => Err(FirewallError::io(format!("lock {}", path.display()))(error.into())),
+            Ok(()) => pins.lock = Some(lock),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(FirewallError::PinsInUse(path.to_owned()));
+            }
+            Err(error) => {
+                return Err(FirewallError::io(format!("lock {}", path.display()))(error.into()));
+            }
         }
+        bpffs::warn_if_private(path);
+        pins.free = NAMES.into_iter().filter(|name| !is_there(&path.join(name))).collect();
+        Ok(pins)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -61,30 +77,57 @@ impl PinDir {
         self.path.join(PROGRAM)
     }
 
-    /// Where a program is pinned before it is renamed into its place.
     pub(super) fn next_program(&self) -> PathBuf {
-        self.path.join(format!("{PROGRAM}_next"))
+        self.path.join(NEXT_PROGRAM)
     }
 
     pub(super) fn link(&self, interface: &str) -> PathBuf {
         self.path.join(link_name(interface))
     }
 
-    /// Takes back a start that failed: what was pinned anew goes, what was adopted stays.
-    pub(super) fn abandon(self) {
-        if self.created {
-            let _best_effort = remove_all(&self.path);
+    /// Whether the maps are still pinned: `detach` takes them away under a running daemon.
+    pub(super) fn in_use(&self) -> bool {
+        is_there(&self.path.join(map::BANS_V4))
+    }
+
+    /// From here on the pins stay when this is dropped.
+    pub(super) fn keep(&mut self) {
+        self.created.clear();
+        self.free.clear();
+    }
+}
+
+impl Drop for PinDir {
+    /// Takes no descriptor: running out of them is one way a start fails.
+    fn drop(&mut self) {
+        for name in &self.free {
+            let _never_pinned = fs::remove_file(self.path.join(name));
+        }
+        drop(self.lock.take());
+        for directory in self.created.iter().rev() {
+            let _in_use_by_others = fs::remove_dir(directory);
         }
     }
 }
 
-/// Interfaces with a pinned link below `path`.
-pub(super) fn linked_interfaces(path: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
-    let mut interfaces: Vec<String> =
-        entries.flatten().filter_map(|entry| interface_of(&entry.file_name())).collect();
-    interfaces.sort();
-    interfaces
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// The pinned links below `path`: interface as the name of the pin has it, and the pin. The
+/// name alone decides, and what is no file is no pin.
+pub(super) fn links(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut links = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if let Some(interface) = interface_of(&entry.file_name())
+            && entry.file_type()?.is_file()
+        {
+            links.push((interface, entry.path()));
+        }
+    }
+    links.sort();
+    Ok(links)
 }
 
 /// What [`detach`] took away.
@@ -104,42 +147,37 @@ pub fn detach(path: &Path) -> Result<Option<Detached>, FirewallError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed()(error)),
     };
-    if !is_bpf_fs(path) {
-        return Err(FirewallError::NoBpfFilesystem(path.to_owned()));
-    }
+    bpffs::require_directory_below(path)?;
     let daemon_running = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err();
-    let interfaces = linked_interfaces(path);
-    remove_all(path).map_err(failed())?;
+    let links = links(path).map_err(failed())?;
+    remove_all(path, &links)?;
+    let interfaces = links.into_iter().map(|(interface, _)| interface).collect();
     Ok(Some(Detached { interfaces, daemon_running }))
 }
 
 /// Removes what doveblock pins and nothing else; the directory too once it is empty. Links
-/// go first: from then on nothing is dropped, whatever happens to the rest.
-fn remove_all(path: &Path) -> io::Result<()> {
-    for interface in linked_interfaces(path) {
-        fs::remove_file(path.join(link_name(&interface)))?;
-    }
-    let next_program = format!("{PROGRAM}_next");
-    let names = [
-        PROGRAM,
-        &next_program,
-        map::BANS_V4,
-        map::BANS_V6,
-        map::BANS_NET,
-        map::ALLOW,
-        map::PORTS,
-        map::COUNTERS,
-    ];
-    for name in names {
-        match fs::remove_file(path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+/// go first: from then on nothing is dropped, whatever happens to the rest. What cannot be
+/// removed is reported after everything else is gone.
+fn remove_all(path: &Path, links: &[(String, PathBuf)]) -> Result<(), FirewallError> {
+    let mut failed = None;
+    let pins = links.iter().map(|(_, pin)| pin.clone());
+    for pin in pins.chain(NAMES.iter().map(|name| path.join(name))) {
+        match fs::remove_file(&pin) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let action = format!("remove {} (all other pins are removed)", pin.display());
+                failed.get_or_insert(FirewallError::io(action)(error));
+            }
             _ => {}
         }
     }
     match fs::remove_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+            let action = format!("remove {}", path.display());
+            failed.get_or_insert(FirewallError::io(action)(error));
+        }
+        _ => {}
     }
+    failed.map_or(Ok(()), Err)
 }
 
 /// bpffs reserves the dot, which VLAN interfaces (`eth0.100`) have; the colon, which no
@@ -151,27 +189,6 @@ fn link_name(interface: &str) -> String {
 fn interface_of(file_name: &OsStr) -> Option<String> {
     let name = str::from_utf8(file_name.as_bytes()).ok()?;
     Some(name.strip_prefix(LINK_PREFIX)?.replace(':', "."))
-}
-
-fn require_bpf_fs(path: &Path) -> Result<(), FirewallError> {
-    let parent = path.parent().unwrap_or(path);
-    if is_bpf_fs(parent) {
-        return Ok(());
-    }
-    // The usual place may simply not be mounted, as on a host without systemd.
-    if path.starts_with(BPF_FS) {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        let mounted = mount("bpf", BPF_FS, "bpf", flags, None);
-        if mounted.is_ok() && is_bpf_fs(parent) {
-            tracing::info!("mounted a BPF filesystem on {BPF_FS}");
-            return Ok(());
-        }
-    }
-    Err(FirewallError::NoBpfFilesystem(path.to_owned()))
-}
-
-fn is_bpf_fs(path: &Path) -> bool {
-    statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(BPF_FS_MAGIC))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use blocker_common::abi::{Network, V4_MAPPED_BITS, V4Key, V6Key};
+use blocker_common::abi::{FAMILY_BITS, FAMILY_V4, FAMILY_V6, Network, V4Key, V6Key};
 use ipnet::IpNet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +34,18 @@ impl Slot {
     }
 }
 
-/// `net` as the tries hold it: IPv4 mapped into IPv6.
+/// `net` as the tries hold it: the family, then the address.
 pub(super) fn trie_key(net: &IpNet) -> (u32, Network) {
-    let bits = u32::from(net.prefix_len());
-    match net.network() {
-        IpAddr::V4(addr) => {
-            (V4_MAPPED_BITS + bits, Network { addr: addr.to_ipv6_mapped().octets() })
+    let bits = FAMILY_BITS + u32::from(net.prefix_len());
+    let network = match net.network() {
+        IpAddr::V4(v4) => {
+            let mut addr = [0; 16];
+            addr[..4].copy_from_slice(&v4.octets());
+            Network { family: FAMILY_V4, addr }
         }
-        IpAddr::V6(addr) => (bits, Network { addr: addr.octets() }),
-    }
+        IpAddr::V6(v6) => Network { family: FAMILY_V6, addr: v6.octets() },
+    };
+    (bits, network)
 }
 
 pub(super) fn v4_subject(key: V4Key) -> IpNet {
@@ -55,12 +58,12 @@ pub(super) fn v6_subject(key: V6Key, prefix_len: u8) -> IpNet {
 
 /// The network a trie key stands for.
 pub(super) fn trie_subject(bits: u32, key: Network) -> IpNet {
-    let addr = Ipv6Addr::from(key.addr);
-    let bits = u8::try_from(bits).unwrap_or(128);
-    match addr.to_ipv4_mapped() {
-        Some(v4) if bits >= 96 => network(IpAddr::V4(v4), bits - 96),
-        _ => network(IpAddr::V6(addr), bits),
-    }
+    let prefix_len = u8::try_from(bits.saturating_sub(FAMILY_BITS)).unwrap_or(u8::MAX);
+    let addr = match key.addr {
+        [a, b, c, d, ..] if key.family == FAMILY_V4 => IpAddr::from([a, b, c, d]),
+        addr => IpAddr::from(addr),
+    };
+    network(addr, prefix_len)
 }
 
 fn network(addr: IpAddr, prefix_len: u8) -> IpNet {
@@ -95,9 +98,15 @@ mod tests {
 
     #[test]
     fn everything_and_nothing_are_networks_too() {
-        for text in ["0.0.0.0/0", "::/0", "::ffff:0:0/95"] {
+        for text in ["0.0.0.0/0", "::/0", "::ffff:0:0/95", "::ffff:192.0.2.0/120"] {
             let (bits, network) = trie_key(&net(text).trunc());
             assert_eq!(trie_subject(bits, network), net(text).trunc());
         }
+    }
+
+    #[test]
+    fn no_network_of_one_family_is_a_prefix_of_the_other() {
+        let (v4, v6) = (trie_key(&net("0.0.0.0/0")), trie_key(&net("::/0")));
+        assert!(v4.0 == v6.0 && v4.0 >= u64::BITS && v4.1.family != v6.1.family);
     }
 }

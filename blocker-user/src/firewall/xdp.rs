@@ -2,26 +2,29 @@
 //!
 //! A start either adopts what an earlier daemon pinned (bans, counters, links) or pins
 //! everything anew; in both cases the program is replaced in one step per interface and
-//! enforcement never pauses. A start that fails leaves things as it found them.
+//! enforcement never pauses. A start that fails leaves things as it found them, whatever
+//! fails before [`Firewall::commit`].
 
 mod attach;
+mod link;
 mod maps;
+mod start;
+mod tend;
 
 use std::{fs, path::PathBuf};
 
-use aya::{EbpfLoader, programs};
+use aya::{Ebpf, EbpfLoader, programs};
 use blocker_common::abi::{self, Ban, PROGRAM, PortRange, Ports, global};
 use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Counters, Enforced, Firewall, FirewallError, Order, View,
-    clock::Clock,
-    pins::{PinDir, linked_interfaces},
-    slot::Slot,
-    trace,
+    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, interface::Interface,
+    pins::PinDir, slot::Slot, trace,
 };
-use maps::Maps;
+use maps::{Maps, count};
+use start::Start;
+use tend::Guard;
 
 /// The kernel program, put here by build.rs; empty in a build without one.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/doveblock.bpf.o"));
@@ -51,12 +54,18 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// The XDP program and its maps. Dropping it ends nothing: the pins enforce on.
+/// The XDP program and its maps. Once committed, dropping it ends nothing: the pins enforce
+/// on. Dropped before that it takes back all it has done.
 pub struct Xdp {
-    pins: PinDir,
-    ipv6_prefix: u8,
+    options: Options,
+    wanted: Vec<Interface>,
+    object: Ebpf,
     maps: Maps,
     settings: Ports,
+    guard: Guard,
+    /// `None` once committed.
+    start: Option<Start>,
+    pins: PinDir,
 }
 
 impl Xdp {
@@ -66,71 +75,103 @@ impl Xdp {
             return Err(FirewallError::NoProgram);
         }
         require_capabilities()?;
-        options.interfaces.iter().try_for_each(|interface| attach::require_interface(interface))
+        attach::resolve(&options.interfaces).map(drop)
     }
 
-    /// Loads and attaches the program, adopting the pins of an earlier daemon.
+    /// Loads and attaches the program, adopting the pins of an earlier daemon. Which ports are
+    /// guarded does not change before [`Firewall::commit`].
     pub fn open(options: &Options) -> Result<Self, FirewallError> {
         Self::check(options)?;
+        let wanted = attach::resolve(&options.interfaces)?;
         let pins = PinDir::open(&options.pin_dir)?;
-        match Self::load(options, &pins) {
-            Ok((maps, settings)) => {
-                Ok(Self { pins, ipv6_prefix: options.ipv6_prefix, maps, settings })
-            }
-            Err(error) => {
-                pins.abandon();
-                Err(error)
-            }
-        }
-    }
-
-    fn load(options: &Options, pins: &PinDir) -> Result<(Maps, Ports), FirewallError> {
-        let v6_mask = v6_mask(options.ipv6_prefix);
-        let trace = u8::from(options.trace);
-        let mut loader = EbpfLoader::new();
-        loader
-            .default_map_pin_directory(pins.path())
-            .override_global(global::V6_MASK, &v6_mask, true)
-            .override_global(global::TRACE, &trace, true);
-        if !options.trace {
-            trace::shrink_buffer(&mut loader);
-        }
-        let mut object = loader.load(OBJECT).map_err(|error| match error {
-            aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
-                FirewallError::IncompatiblePins {
-                    dir: pins.path().to_owned(),
-                    reason: error.to_string(),
-                }
-            }
-            error => FirewallError::bpf("load the kernel program")(error),
-        })?;
-
-        let mut maps = Maps::open(pins.path())?;
-        maps.move_foreign_prefixes(options.ipv6_prefix)?;
-        let settings = Ports {
-            tcp: port_list(&options.ports),
-            networks: maps.count_networks()?,
-            allowed: maps.count_allowed()?,
+        let object = load(options, &pins)?;
+        let maps = Maps::open(pins.path())?;
+        let start = Start::new(&maps, &pins)?;
+        let mut xdp = Self {
+            options: options.clone(),
+            guard: Guard::new(&wanted),
+            wanted,
+            object,
+            settings: *start.settings(),
+            maps,
+            start: Some(start),
+            pins,
         };
-        maps.set_settings(&settings)?;
-
-        let program: &mut programs::Xdp = object
-            .program_mut(PROGRAM)
-            .and_then(|program| program.try_into().ok())
-            .ok_or(FirewallError::NoProgram)?;
-        program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
-        attach::attach_all(program, options, pins)?;
-        pin_program(program, pins)?;
-        if options.trace {
-            trace::follow(&mut object)?;
-        }
-        Ok((maps, settings))
+        xdp.begin()?;
+        Ok(xdp)
     }
+
+    fn begin(&mut self) -> Result<(), FirewallError> {
+        let Self { options, wanted, object, maps, settings, start: Some(start), pins, .. } = self
+        else {
+            return Ok(());
+        };
+        let program = program(object)?;
+        program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
+        start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
+        settings.networks = maps.count_networks()?;
+        settings.allowed = count(start.allowed().len());
+        maps.set_settings(settings)?;
+        attach::attach_all(program, wanted, options.mode, pins, start)?;
+        if options.trace {
+            trace::follow(object)?;
+        }
+        Ok(())
+    }
+
+    /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
+    /// stays is said.
+    fn clear_away(&mut self, start: Start) -> Result<(), FirewallError> {
+        for (key, _) in start.copied {
+            self.maps.remove(&Slot::V6(key))?;
+        }
+        if let Some(networks) = start.wanted_allowed {
+            self.allow(&networks)?;
+        }
+        attach::detach_others(&self.wanted, &self.pins)
+    }
+}
+
+impl Drop for Xdp {
+    fn drop(&mut self) {
+        if let Some(start) = self.start.take() {
+            start.take_back(&mut self.maps);
+        }
+    }
+}
+
+fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
+    let v6_mask = v6_mask(options.ipv6_prefix);
+    let trace = u8::from(options.trace);
+    let mut loader = EbpfLoader::new();
+    loader
+        .default_map_pin_directory(pins.path())
+        .override_global(global::V6_MASK, &v6_mask, true)
+        .override_global(global::TRACE, &trace, true);
+    if !options.trace {
+        trace::shrink_buffer(&mut loader);
+    }
+    loader.load(OBJECT).map_err(|error| match error {
+        aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
+            FirewallError::IncompatiblePins {
+                dir: pins.path().to_owned(),
+                reason: error.to_string(),
+            }
+        }
+        error => FirewallError::bpf("load the kernel program")(error),
+    })
+}
+
+fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallError> {
+    object
+        .program_mut(PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(FirewallError::NoProgram)
 }
 
 impl Firewall for Xdp {
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError> {
-        let slot = Slot::of(&order.subject, self.ipv6_prefix);
+        let slot = Slot::of(&order.subject, self.options.ipv6_prefix);
         let earlier = self.maps.get(&slot)?;
         // The packets the kernel counts between this read and the write below are lost to
         // the statistics, not to the verdict.
@@ -152,7 +193,7 @@ impl Firewall for Xdp {
     }
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
-        let slot = Slot::of(subject, self.ipv6_prefix);
+        let slot = Slot::of(subject, self.options.ipv6_prefix);
         let in_trie = Slot::network(subject);
         let mut found = self.maps.remove(&slot)?;
         // An IPv6 prefix may have been banned under another `ipv6_prefix`, as a network.
@@ -169,9 +210,40 @@ impl Firewall for Xdp {
         // Counted before anything is removed and after everything is added: the kernel never
         // skips a trie that has entries.
         self.maps.add_allowed(networks)?;
-        self.settings.allowed = u32::try_from(networks.len()).unwrap_or(u32::MAX);
+        self.settings.allowed = count(networks.len());
+        if let Some(start) = &mut self.start {
+            // Nobody is taken off the list before it is sure that this daemon will run.
+            self.settings.allowed = count(start.allowed().len() + networks.len());
+            start.wanted_allowed = Some(networks.to_vec());
+            return self.maps.set_settings(&self.settings);
+        }
         self.maps.set_settings(&self.settings)?;
         self.maps.keep_allowed(networks)
+    }
+
+    fn commit(&mut self) -> Result<(), FirewallError> {
+        if self.start.is_none() {
+            return Ok(());
+        }
+        self.settings.tcp = port_list(&self.options.ports);
+        self.maps.set_settings(&self.settings)?;
+        pin_program(program(&mut self.object)?, &self.pins)?;
+        self.pins.keep();
+        if let Some(start) = self.start.take()
+            && let Err(error) = self.clear_away(start)
+        {
+            tracing::error!("something of an earlier daemon is left: {error}");
+        }
+        Ok(())
+    }
+
+    fn tend(&mut self) {
+        if self.start.is_none()
+            && self.guard.is_due()
+            && let Ok(program) = program(&mut self.object)
+        {
+            self.guard.look(program, self.options.mode, &self.pins);
+        }
     }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
@@ -198,7 +270,11 @@ impl View for Pinned {
     }
 
     fn interfaces(&self) -> Vec<String> {
-        linked_interfaces(&self.pin_dir)
+        let links = link::all(&self.pin_dir).unwrap_or_default();
+        let names = links.into_iter().filter_map(|link| Some(link.interface?.name));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
     }
 }
 

@@ -1,5 +1,6 @@
 //! End to end: real log lines, real packets. Each trial has a world of its own.
 
+mod attach;
 mod bans;
 mod bounds;
 mod configuration;
@@ -8,6 +9,7 @@ mod failregex;
 mod hostile;
 mod input;
 mod oracle;
+mod pins;
 mod policy;
 mod restart;
 mod sandbox;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         eprintln!("removed what a killed run left: {name}");
     }
     let trials = [
+        attach::trials(),
         bans::trials(),
         bounds::trials(),
         configuration::trials(),
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         hostile::trials(),
         input::trials(),
         oracle::trials(),
+        pins::trials(),
         policy::trials(),
         restart::trials(),
         sandbox::trials(),

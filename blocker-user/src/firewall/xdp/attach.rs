@@ -1,153 +1,214 @@
 //! Attaching the program to interfaces, and keeping it there by pinned links.
 
-use std::{ffi::CString, fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use aya::programs::{
     ProgramError, Xdp, XdpMode as KernelMode,
-    links::{FdLink, LinkError, PinnedLink},
-    xdp::XdpLink,
-};
-use nix::net::if_::{if_nameindex, if_nametoindex};
-
-use super::{Options, XdpMode};
-use crate::firewall::{
-    FirewallError,
-    pins::{PinDir, linked_interfaces},
+    links::{FdLink, LinkType},
+    loaded_links,
+    xdp::{XdpError, XdpLink},
 };
 
-const EBUSY: i32 = 16;
+use super::{XdpMode, link, link::Link, start::Start};
+use crate::firewall::{FirewallError, interface::Interface, pins::PinDir};
+
+/// A program is attached already: in this mode, in the other one.
+const TAKEN: [i32; 2] = [16, 17];
 /// What a link answers whose interface is gone.
 const ENOLINK: i32 = 67;
+/// How drivers say that they cannot: EOPNOTSUPP and ENOTSUPP for those without XDP, the others
+/// (EINVAL, ENODEV, ERANGE, ENOSPC, ENOMEM) for an MTU, or a number of queues, that rules it
+/// out. Anything else is no answer to the question, and generic mode would hide it.
+const NO_NATIVE: [i32; 7] = [95, 524, 22, 19, 34, 28, 12];
 
-/// The interface exists; otherwise the error lists those that do.
-pub(super) fn require_interface(name: &str) -> Result<(), FirewallError> {
-    if if_nametoindex(name).is_ok() {
-        return Ok(());
+/// The interfaces of these names and altnames, each once.
+pub(super) fn resolve(names: &[String]) -> Result<Vec<Interface>, FirewallError> {
+    let mut seen = BTreeSet::new();
+    let mut interfaces = Vec::new();
+    for name in names {
+        let interface = Interface::named(name)?;
+        interface.require_ethernet()?;
+        if seen.insert(interface.index) {
+            interfaces.push(interface);
+        }
     }
-    let known = if_nameindex()
-        .map(|list| list.iter().map(|one| one.name().to_string_lossy().into_owned()).collect())
-        .unwrap_or_default();
-    Err(FirewallError::UnknownInterface { name: name.to_owned(), known })
+    Ok(interfaces)
 }
 
-/// Attaches `program` to every interface of `options`, and detaches an earlier one from all
-/// others. On an error the interfaces attached by this call are detached again.
+/// Puts `program` on every interface of `wanted`, in the place of an earlier one where there
+/// is a link of ours. What this changes is noted in `start`, also where it fails halfway.
 pub(super) fn attach_all(
     program: &mut Xdp,
-    options: &Options,
+    wanted: &[Interface],
+    mode: XdpMode,
     pins: &PinDir,
+    start: &mut Start,
 ) -> Result<(), FirewallError> {
-    let mut attached = Vec::new();
-    for interface in &options.interfaces {
-        let pin = pins.link(interface);
-        match adopt(program, &pin, interface) {
-            Ok(true) => {
-                tracing::info!("{interface}: replaced the attached program, bans stay in force");
+    let mut links = link::all(pins.path())?;
+    for one in &mut links {
+        follow_rename(one, pins, start);
+    }
+    for interface in wanted {
+        let name = &interface.name;
+        let found = links.iter().position(|link| link.is_on(interface.index));
+        if let Some(at) = found {
+            let link = links.swap_remove(at);
+            warn_of_other_mode(&link, mode);
+            if let Some(link) = adopt(program, link)? {
+                start.adopted.push(link);
+                tracing::info!("{name}: replaced the attached program, bans stay in force");
                 continue;
             }
-            Ok(false) => {}
-            Err(error) => return Err(take_back(&attached, error)),
         }
-        match attach(program, &pin, interface, options.mode) {
-            Ok(()) => attached.push(pin),
-            Err(error) => return Err(take_back(&attached, error)),
-        }
+        attach(program, pins, interface, mode)?;
+        start.attached.push(pins.link(name));
     }
-    for interface in linked_interfaces(pins.path()) {
-        if !options.interfaces.contains(&interface) {
-            fs::remove_file(pins.link(&interface))
-                .map_err(FirewallError::io(format!("detach from {interface}")))?;
-            tracing::warn!("{interface}: no longer guarded, it is not among the interfaces given");
+    Ok(())
+}
+
+/// Ends what the links of earlier daemons do on interfaces that are not `wanted`.
+pub(super) fn detach_others(wanted: &[Interface], pins: &PinDir) -> Result<(), FirewallError> {
+    for link in link::all(pins.path())? {
+        if wanted.iter().any(|interface| link.is_on(interface.index)) {
+            continue;
+        }
+        let name = link.interface.as_ref().map_or(&link.named, |interface| &interface.name);
+        fs::remove_file(&link.pin).map_err(FirewallError::io(format!("detach from {name}")))?;
+        if !link.gone {
+            tracing::warn!("{name}: no longer guarded, it is not among the interfaces given");
         }
     }
     Ok(())
 }
 
-fn take_back(attached: &[impl AsRef<Path>], error: FirewallError) -> FirewallError {
-    for pin in attached {
-        let _best_effort = fs::remove_file(pin);
-    }
-    error
-}
-
-/// Puts `program` in the place of the one an earlier daemon left; `false` where there is no
-/// link, or its interface is gone.
-fn adopt(program: &mut Xdp, pin: &Path, interface: &str) -> Result<bool, FirewallError> {
-    let failed = || FirewallError::bpf(format!("replace the program on {interface}"));
-    let link = match PinnedLink::from_pin(pin) {
-        Ok(link) => FdLink::from(link),
-        Err(LinkError::SyscallError(error)) if error.io_error.kind() == io::ErrorKind::NotFound => {
-            return Ok(false);
-        }
-        Err(error) => return Err(failed()(ProgramError::from(error))),
-    };
-    let link = XdpLink::try_from(link).map_err(|error| failed()(ProgramError::from(error)))?;
-    match program.attach_to_link(link) {
-        Ok(id) => {
-            // Taken and dropped: the pin alone is to hold the link, see `pins`.
-            drop(program.take_link(id).map_err(failed())?);
-            Ok(true)
-        }
-        Err(error) if errno(&error) == Some(ENOLINK) => {
-            fs::remove_file(pin)
-                .map_err(FirewallError::io(format!("remove the stale link of {interface}")))?;
-            Ok(false)
-        }
-        Err(error) => Err(failed()(error)),
+/// The pin of a link is to bear the name that its interface has now.
+fn follow_rename(link: &mut Link, pins: &PinDir, start: &mut Start) {
+    let Some(interface) = &link.interface else { return };
+    let pin = pins.link(&interface.name);
+    // Where two interfaces have changed names the other's pin is in the way. It does no harm:
+    // a link is found by its interface.
+    if pin != link.pin && !pin.exists() && fs::rename(&link.pin, &pin).is_ok() {
+        tracing::info!("{}: was called {} before", interface.name, link.named);
+        start.renamed.push((link.pin.clone(), pin.clone()));
+        link.pin = pin;
     }
 }
 
-fn attach(
+/// Changing the mode would leave the interface open for a moment, and perhaps for good.
+fn warn_of_other_mode(link: &Link, mode: XdpMode) {
+    let Some(interface) = &link.interface else { return };
+    let generic = interface.xdp.is_some_and(|xdp| xdp.generic);
+    if (generic && mode == XdpMode::Native) || (!generic && mode == XdpMode::Generic) {
+        tracing::warn!(
+            "{}: stays in {} mode, in which it is attached; to change that stop doveblock, remove \
+             {}, which opens the interface and keeps the bans, and start again",
+            interface.name,
+            label(generic),
+            link.pin.display()
+        );
+    }
+}
+
+/// Puts `program` in the place of the one an earlier daemon left; `None` where the interface
+/// is gone by now.
+fn adopt(program: &mut Xdp, link: Link) -> Result<Option<XdpLink>, FirewallError> {
+    let failed = || FirewallError::bpf(format!("replace the program of {}", link.named));
+    let failed = (failed(), failed());
+    match program.attach_to_link(link.into_xdp()?) {
+        Ok(id) => Ok(Some(program.take_link(id).map_err(failed.0)?)),
+        Err(error) if errno(&error) == Some(ENOLINK) => Ok(None),
+        Err(error) => Err(failed.1(error)),
+    }
+}
+
+/// Attaches `program` to `interface`, and pins the link over that of an interface that had
+/// the name before.
+pub(super) fn attach(
     program: &mut Xdp,
-    pin: &Path,
-    interface: &str,
+    pins: &PinDir,
+    interface: &Interface,
     mode: XdpMode,
 ) -> Result<(), FirewallError> {
-    let name = CString::new(interface)
-        .map_err(|error| FirewallError::io("read an interface name")(error.into()))?;
+    let name = &interface.name;
+    let pin = pins.link(name);
+    require_free(&pin, pins)?;
     let mut in_mode = match mode {
         XdpMode::Generic => KernelMode::Skb,
         XdpMode::Native | XdpMode::Auto => KernelMode::Driver,
     };
-    let mut result = program.attach(name.as_c_str(), in_mode);
+    let mut result = program.attach(interface.index, in_mode);
     if let (XdpMode::Auto, Err(error)) = (mode, &result)
-        && errno(error) != Some(EBUSY)
+        && errno(error).is_some_and(|code| NO_NATIVE.contains(&code))
     {
         tracing::warn!(
-            "{interface}: no native XDP ({}), falling back to generic: drops cost more there",
+            "{name}: no native XDP ({}), falling back to generic: drops cost more there",
             reason(error)
         );
         in_mode = KernelMode::Skb;
-        result = program.attach(name.as_c_str(), in_mode);
+        result = program.attach(interface.index, in_mode);
     }
     let id = result.map_err(|error| match errno(&error) {
-        Some(EBUSY) => FirewallError::InterfaceInUse(interface.to_owned()),
-        _ if mode == XdpMode::Native => {
-            FirewallError::NoNativeMode { interface: interface.to_owned(), reason: reason(&error) }
+        Some(code) if TAKEN.contains(&code) => in_use(interface, error),
+        Some(code) if mode == XdpMode::Native && NO_NATIVE.contains(&code) => {
+            FirewallError::NoNativeMode { interface: name.clone(), reason: reason(&error) }
         }
-        _ => FirewallError::bpf(format!("attach to {interface}"))(error),
+        _ => FirewallError::bpf(format!("attach to {name}"))(error),
     })?;
-    let action = || format!("pin the link of {interface}");
+    let action = || format!("pin the link of {name}");
     let link = program.take_link(id).map_err(FirewallError::bpf(action()))?;
     let link = FdLink::try_from(link).map_err(FirewallError::bpf(action()))?;
+    match fs::remove_file(&pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(FirewallError::io(action())(error));
+        }
+        _ => {}
+    }
     // The pin holds the link from here on; the descriptor is closed.
-    drop(link.pin(pin).map_err(FirewallError::bpf(action()))?);
-    let label = if in_mode == KernelMode::Skb { "generic" } else { "native" };
-    tracing::info!("{interface}: attached in {label} mode");
+    drop(link.pin(&pin).map_err(FirewallError::bpf(action()))?);
+    tracing::info!("{name}: attached in {} mode", label(in_mode == KernelMode::Skb));
     Ok(())
 }
 
+/// A link whose interface is gone may be replaced; one that is in force elsewhere may not.
+fn require_free(pin: &Path, pins: &PinDir) -> Result<(), FirewallError> {
+    let taken = link::all(pins.path())?.into_iter().any(|link| link.pin == pin && !link.gone);
+    if taken { Err(FirewallError::LinkElsewhere(pin.to_owned())) } else { Ok(()) }
+}
+
+/// Who is in the way, and how to get it out of there.
+fn in_use(interface: &Interface, error: ProgramError) -> FirewallError {
+    let name = interface.name.clone();
+    let now = Interface::with_index(interface.index);
+    let Some(attached) = now.and_then(|now| now.xdp) else {
+        return FirewallError::bpf(format!("attach to {name}"))(error);
+    };
+    let program = attached.program;
+    let mut links = loaded_links().filter_map(Result::ok);
+    let holds = |link: &aya::programs::links::LinkInfo| {
+        link.program_id() == program && link.link_type().is_ok_and(|kind| kind == LinkType::Xdp)
+    };
+    match links.find(holds) {
+        Some(link) => FirewallError::InterfaceLinked { interface: name, program, link: link.id() },
+        None => {
+            let mode = if attached.generic { "xdpgeneric" } else { "xdpdrv" };
+            FirewallError::InterfaceInUse { interface: name, program, mode }
+        }
+    }
+}
+
+fn label(generic: bool) -> &'static str {
+    if generic { "generic" } else { "native" }
+}
+
 fn errno(error: &ProgramError) -> Option<i32> {
-    io_error(error)?.raw_os_error()
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+        _ => None,
+    }
 }
 
 fn reason(error: &ProgramError) -> String {
-    io_error(error).map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-fn io_error(error: &ProgramError) -> Option<&io::Error> {
-    match error {
-        ProgramError::SyscallError(error) => Some(&error.io_error),
-        _ => None,
-    }
+    errno(error)
+        .map_or_else(|| error.to_string(), |code| io::Error::from_raw_os_error(code).to_string())
 }

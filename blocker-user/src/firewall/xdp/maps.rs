@@ -7,7 +7,7 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key},
 };
 use blocker_common::abi::{
-    self, Allowed, Ban, Counters, MAX_BANS, MAX_NETWORKS, Network, Ports, V4Key, V6Key, map,
+    Allowed, Ban, Counters, FAMILY_BITS, MAX_BANS, MAX_NETWORKS, Network, Ports, V4Key, V6Key, map,
 };
 use ipnet::IpNet;
 
@@ -50,7 +50,7 @@ impl Maps {
             Slot::Net { bits, network } => {
                 let key = Key::new(*bits, *network);
                 match self.net.get(&key, 0) {
-                    Ok(ban) if trie_bits(&ban, *network) != *bits => return Ok(None),
+                    Ok(ban) if FAMILY_BITS + ban.prefix_len != *bits => return Ok(None),
                     found => found,
                 }
             }
@@ -87,18 +87,34 @@ impl Maps {
         Ok(absent_is_none(removed, "remove a ban")?.is_some())
     }
 
-    /// Moves bans of IPv6 prefixes that the program no longer masks by into the trie, where
-    /// networks of any length are found.
-    pub(super) fn move_foreign_prefixes(&mut self, ipv6_prefix: u8) -> Result<(), FirewallError> {
+    /// Copies bans of IPv6 prefixes that the program will no longer mask by into the trie,
+    /// where networks of any length are found. In the hash map they stay until
+    /// [`Maps::remove`], for the program that still masks by them.
+    pub(super) fn copy_foreign_prefixes(
+        &mut self,
+        ipv6_prefix: u8,
+    ) -> Result<Vec<(V6Key, IpNet)>, FirewallError> {
+        let mut copied = Vec::new();
+        let mut left = 0_usize;
         for (key, ban) in entries(self.v6.iter())? {
             let prefix = u8::try_from(ban.prefix_len).unwrap_or(128);
-            if prefix != ipv6_prefix {
-                let subject = v6_subject(key, prefix);
-                self.put(&Slot::network(&subject), &ban, &subject)?;
-                self.remove(&Slot::V6(key))?;
+            if prefix == ipv6_prefix {
+                continue;
+            }
+            let subject = v6_subject(key, prefix);
+            match self.put(&Slot::network(&subject), &ban, &subject) {
+                Ok(()) => copied.push((key, subject)),
+                Err(FirewallError::Full(..)) => left += 1,
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        if left > 0 {
+            tracing::warn!(
+                "{left} bans of IPv6 prefixes that are not /{ipv6_prefix} are not in force: there \
+                 is no more room for networks; an earlier --ipv6-prefix brings them back"
+            );
+        }
+        Ok(copied)
     }
 
     pub(super) fn bans(&self, clock: Clock) -> Result<Vec<Enforced>, FirewallError> {
@@ -125,6 +141,10 @@ impl Maps {
         }))
     }
 
+    pub(super) fn settings(&self) -> Result<Ports, FirewallError> {
+        self.ports.get(&0, 0).map_err(FirewallError::bpf("read the guarded ports"))
+    }
+
     pub(super) fn set_settings(&mut self, settings: &Ports) -> Result<(), FirewallError> {
         self.ports.set(0, settings, 0).map_err(FirewallError::bpf("set the guarded ports"))
     }
@@ -133,8 +153,8 @@ impl Maps {
         Ok(count(networks(self.net.iter())?.len()))
     }
 
-    pub(super) fn count_allowed(&self) -> Result<u32, FirewallError> {
-        Ok(count(networks(self.allow.iter())?.len()))
+    pub(super) fn allowed(&self) -> Result<Vec<IpNet>, FirewallError> {
+        Ok(networks(self.allow.iter())?.into_iter().map(|(net, _)| net).collect())
     }
 
     pub(super) fn add_allowed(&mut self, wanted: &[IpNet]) -> Result<(), FirewallError> {
@@ -202,17 +222,8 @@ fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
     }
 }
 
-/// The length of the trie key under which `ban` is stored.
-fn trie_bits(ban: &Ban, network: Network) -> u32 {
-    let mapped = std::net::Ipv6Addr::from(network.addr).to_ipv4_mapped().is_some();
-    if mapped && ban.prefix_len <= 32 {
-        abi::V4_MAPPED_BITS + ban.prefix_len
-    } else {
-        ban.prefix_len
-    }
-}
-
-fn count(entries: usize) -> u32 {
+/// As the kernel is told: it wants to know whether there are any.
+pub(super) fn count(entries: usize) -> u32 {
     u32::try_from(entries).unwrap_or(u32::MAX)
 }
 

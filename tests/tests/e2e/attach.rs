@@ -1,0 +1,268 @@
+//! Interfaces: taken, renamed, gone and back; and starts that fail with some of them.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use blocker_tests::{
+    client::Client,
+    doveblock::{Doveblock, binary, dump, is_attached, run_to_end},
+    greeter::Greeter,
+    needs,
+    netns::{ATTACKER, Family, World},
+    process::{Process, run},
+    recording::Recording,
+    wait::{self, LIMIT},
+};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("an_interface_that_goes_and_returns_is_guarded_again", &[], gone_and_back),
+        trial("a_renamed_interface_is_taken_over_under_its_new_name", &[], renamed),
+        trial("a_failed_restart_leaves_what_was_in_force", BPFTOOL, failed_restart),
+        trial("whatever_descriptor_is_the_last_nothing_is_left", &[], descriptors),
+        trial("a_program_in_the_way_is_told_by_how_it_is_attached", BPFTOOL, in_the_way),
+        trial("another_mode_than_the_attached_one_is_said", &[], other_mode),
+        trial("a_tunnel_is_refused", &[], tunnel),
+    ]
+}
+
+const BPFTOOL: &[fn() -> Option<String>] = &[needs::missing_bpftool];
+
+fn log(world: &World) -> Result<std::path::PathBuf> {
+    let log = world.claim.dir().join("mail.log");
+    Recording::new(&log).append("")?;
+    Ok(log)
+}
+
+/// Has `ip` do something in the server's namespace.
+fn ip(world: &World, words: &str) -> Result<()> {
+    run(world.server.command("ip").args(words.split_whitespace())).map(drop)
+}
+
+fn guarded(doveblock: &Doveblock<'_>) -> Result<serde_json::Value> {
+    Ok(doveblock.json(&["status"])?["interfaces"].clone())
+}
+
+fn gone_and_back(world: &World) -> Result<()> {
+    let log = log(world)?;
+    ip(world, "link add wan0 type veth peer name far0")?;
+    let mut doveblock = Doveblock::start(world, &log, &["-i", "wan0", "-i", "mail0"])?;
+    ensure!(guarded(&doveblock)? == json!(["mail0", "wan0"]));
+    for _ in 0..2 {
+        ip(world, "link delete wan0")?;
+        ensure!(guarded(&doveblock)? == json!(["mail0"]), "a lost interface counts as guarded");
+        doveblock.wait_for(&["ERROR", "wan0", "is gone"])?;
+        ip(world, "link add wan0 type veth peer name far0")?;
+        doveblock.wait_for(&["wan0", "is back and guarded again"])?;
+        ensure!(guarded(&doveblock)? == json!(["mail0", "wan0"]));
+    }
+    let said = doveblock.whole_log().matches("is gone").count();
+    ensure!(said == 2, "said {said} times that it is gone, which it was twice");
+    // What an admin takes away stays away.
+    doveblock.expect(&["detach"])?;
+    doveblock.wait_for(&["ERROR", "detached"])?;
+    ensure!(!is_attached(world)? && !world.claim.pins().exists());
+    Ok(())
+}
+
+fn renamed(world: &World) -> Result<()> {
+    let log = log(world)?;
+    ip(world, "link add wan0 type veth peer name far0")?;
+    let doveblock = Doveblock::start(world, &log, &["-i", "wan0"])?;
+    doveblock.expect(&["ban", "203.0.113.1"])?;
+    doveblock.kill()?;
+    ip(world, "link set wan0 name wan1")?;
+    ip(world, "link property add dev wan1 altname the-internet")?;
+    let links = || ["link_wan0", "link_wan1"].map(|name| world.claim.pins().join(name).exists());
+    for names in [&["-i", "wan1"][..], &["-i", "the-internet", "-i", "wan1"]] {
+        let mut doveblock = Doveblock::spawn(world, &log, names)?;
+        doveblock.wait_for(&["wan1", "replaced the attached program"])?;
+        doveblock.wait_for(&["ready"])?;
+        ensure!(guarded(&doveblock)? == json!(["wan1"]));
+        ensure!(doveblock.listed("203.0.113.1")?.is_some());
+        ensure!(links() == [false, true], "{:?}", links());
+        doveblock.stop()?;
+    }
+    // The old name given to another interface is another interface.
+    ip(world, "link add wan0 type veth peer name far1")?;
+    let doveblock = Doveblock::start(world, &log, &["-i", "wan0"])?;
+    ensure!(guarded(&doveblock)? == json!(["wan0"]));
+    ensure!(links() == [true, false], "{:?}", links());
+    Ok(())
+}
+
+/// The id of the program on the server's interface.
+fn program(world: &World) -> Result<u64> {
+    let mut ip = world.server.command("ip");
+    let text = run(ip.args(["-json", "link", "show", "dev", "mail0"]))?;
+    let links: serde_json::Value = serde_json::from_str(&text)?;
+    links[0]["xdp"]["prog"]["id"].as_u64().with_context(|| format!("no program in {text}"))
+}
+
+fn pins(world: &World) -> Result<Vec<String>> {
+    let names = fs::read_dir(world.claim.pins())?;
+    let names = names.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn failed_restart(world: &World) -> Result<()> {
+    let log = log(world)?;
+    let _sieve = Greeter::start(world, 4190)?;
+    let doveblock = Doveblock::start(world, &log, &[])?;
+    let clients = [Family::V4, Family::V6].map(|family| Client::new(world, ATTACKER, family));
+    for client in &clients {
+        doveblock.expect(&["ban", &client.address().to_string()])?;
+    }
+    doveblock.kill()?;
+    let before = (dump(world, "ports")?, dump(world, "allow")?, pins(world)?, program(world)?);
+    // Another program holds the last interface.
+    let others = Other::start(world, "lo", &[])?;
+    let options = ["-i", "mail0", "-i", "lo", "--port", "80", "--ipv6-prefix", "48"];
+    let (code, said) = run_to_end(world, &log, &options)?;
+    ensure!(code == 2 && said.contains("another XDP program"), "{code}: {said}");
+    let after = (dump(world, "ports")?, dump(world, "allow")?, pins(world)?, program(world)?);
+    ensure!(before == after, "{before:?}\nbecame\n{after:?}");
+    for client in &clients {
+        client.shut_out(4190)?;
+    }
+    drop(others);
+    Ok(())
+}
+
+/// A second doveblock, with pins and a socket of its own. Drop stops it, its pins stay.
+struct Other {
+    _process: Process,
+    pins: std::path::PathBuf,
+}
+
+impl Other {
+    fn start(world: &World, interface: &str, more: &[&str]) -> Result<Self> {
+        let pins = world.claim.pins().with_file_name(format!("{}-other", world.claim.name()));
+        let mut command = world.server.command(&binary().to_string_lossy());
+        command.args(["run", "-i", interface, "--log", "/nowhere", "--pin-dir"]).arg(&pins);
+        command.arg("--socket").arg(world.claim.dir().join("other.sock")).args(more);
+        let said = world.claim.dir().join("other.log");
+        let mut process = Process::spawn("doveblock", &command, &fs::File::create(&said)?)?;
+        wait::until(LIMIT, "the other doveblock", || {
+            let text = fs::read_to_string(&said)?;
+            if let Some(status) = process.ended()? {
+                bail!("{status}: {text}");
+            }
+            Ok(text.contains("ready").then_some(()))
+        })?;
+        Ok(Self { _process: process, pins })
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = blocker_user::firewall::detach(&self.pins);
+    }
+}
+
+/// One more descriptor each time, until they are enough.
+fn descriptors(world: &World) -> Result<()> {
+    let log = log(world)?;
+    let mut refused = 0;
+    for first in [true, false] {
+        if !first {
+            Doveblock::start(world, &log, &[])?.stop()?;
+        }
+        let before = (!first).then(|| Ok::<_, anyhow::Error>((pins(world)?, program(world)?)));
+        let before = before.transpose()?;
+        for limit in 8..100 {
+            let started = with_descriptors(world, &log, limit)?;
+            if started {
+                break;
+            }
+            refused += 1;
+            match &before {
+                None => ensure!(
+                    !is_attached(world)? && !world.claim.pins().exists(),
+                    "{limit} descriptors leave something"
+                ),
+                Some(before) => {
+                    let after = (pins(world)?, program(world)?);
+                    ensure!(*before == after, "{limit} descriptors: {before:?} became {after:?}");
+                }
+            }
+        }
+        blocker_tests::doveblock::verb(world, &["detach"])?;
+    }
+    ensure!(refused > 10, "only {refused} starts failed");
+    Ok(())
+}
+
+/// Whether doveblock starts with so few descriptors.
+fn with_descriptors(world: &World, log: &Path, limit: u32) -> Result<bool> {
+    let mut command = world.server.command("prlimit");
+    command.arg(format!("--nofile={limit}")).arg("--").arg(binary());
+    command.args(["run", "-i", "mail0", "--log"]).arg(log);
+    command.arg("--pin-dir").arg(world.claim.pins());
+    command.arg("--socket").arg(world.claim.dir().join("few.sock"));
+    let said = world.claim.dir().join("few.log");
+    let mut process = Process::spawn("doveblock", &command, &fs::File::create(&said)?)?;
+    wait::until(LIMIT, "doveblock to start or end", || {
+        if process.ended()?.is_some() {
+            return Ok(Some(false));
+        }
+        Ok(fs::read_to_string(&said)?.contains("ready").then_some(true))
+    })
+}
+
+fn in_the_way(world: &World) -> Result<()> {
+    let log = log(world)?;
+    // By a link, in the other mode.
+    let other = Other::start(world, "mail0", &["--xdp-mode", "generic"])?;
+    let (code, said) = run_to_end(world, &log, &["--xdp-mode", "native"])?;
+    ensure!(code == 2 && said.contains("another XDP program"), "{code}: {said}");
+    ensure!(said.contains("by BPF link") && said.contains("bpftool -f link show id"), "{said}");
+    drop(other);
+    // By netlink, as `ip link` and most tools do.
+    let other = Other::start(world, "lo", &[])?;
+    let program = other.pins.join("doveblock");
+    // No link holds the program any more, its pin does.
+    fs::remove_file(other.pins.join("link_lo"))?;
+    for (how, off) in [("xdpgeneric", "xdpgeneric off"), ("xdpdrv", "xdpdrv off")] {
+        let mut bpftool = world.server.command("bpftool");
+        run(bpftool.args(["net", "attach", how, "pinned"]).arg(&program).args(["dev", "mail0"]))?;
+        let (code, said) = run_to_end(world, &log, &[])?;
+        let advice = format!("ip link set dev mail0 {off}");
+        ensure!(code == 2 && said.contains("another XDP program"), "{code}: {said}");
+        ensure!(said.contains(&advice), "no {advice:?} in {said}");
+        ip(world, &format!("link set dev mail0 {off}"))?;
+    }
+    Doveblock::start(world, &log, &[])?;
+    Ok(())
+}
+
+fn other_mode(world: &World) -> Result<()> {
+    let log = log(world)?;
+    Doveblock::start(world, &log, &["--xdp-mode", "native"])?.stop()?;
+    let mut doveblock = Doveblock::spawn(world, &log, &["--xdp-mode", "generic"])?;
+    let said = doveblock.wait_for(&["WARN", "stays in native mode"])?;
+    let pin = world.claim.pins().join("link_mail0");
+    ensure!(said.contains(&pin.display().to_string()), "{said}");
+    doveblock.wait_for(&["ready"])?;
+    doveblock.stop()?;
+    // What it says works.
+    fs::remove_file(pin)?;
+    let mut doveblock = Doveblock::spawn(world, &log, &["--xdp-mode", "generic"])?;
+    doveblock.wait_for(&["attached in generic mode"])?;
+    Ok(())
+}
+
+fn tunnel(world: &World) -> Result<()> {
+    let log = log(world)?;
+    ip(world, "tuntap add dev tun0 mode tun")?;
+    let (code, said) = run_to_end(world, &log, &["-i", "mail0", "-i", "tun0"])?;
+    ensure!(code == 2 && said.contains("tun0 is no Ethernet device"), "{code}: {said}");
+    ensure!(!is_attached(world)? && !world.claim.pins().exists());
+    Ok(())
+}

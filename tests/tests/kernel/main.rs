@@ -1,0 +1,132 @@
+//! The loaded program, packet by packet, through `BPF_PROG_TEST_RUN`: no interface, no
+//! network, but the very instructions that the verifier let through.
+
+mod bans;
+mod packets;
+mod starts;
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{TestRun as _, TestRunOptions, programs::Xdp as Program};
+use aya_obj::programs::XdpAttachType;
+use blocker_user::{
+    config::PortList,
+    daemon::wall_clock,
+    firewall::{self, Firewall as _, FirewallError, Options, Order, Xdp, XdpMode},
+};
+use etherparse::PacketBuilder;
+use ipnet::IpNet;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+const DROP: u32 = 1;
+const PASS: u32 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = [bans::trials(), packets::trials(), starts::trials()];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+fn trial(name: &str, body: fn(&Path) -> Result<()>) -> Trial {
+    Trial::ignorable_test(name, move || {
+        static TRIALS: AtomicU32 = AtomicU32::new(1);
+        // Named like those of the end-to-end tests, which remove what a killed run left.
+        let number = TRIALS.fetch_add(1, Ordering::Relaxed);
+        let pins = PathBuf::from(format!("/sys/fs/bpf/dbk-{}-{number}", std::process::id()));
+        let result = match Kernel::open(&pins, 64, false).map(drop) {
+            Err(FirewallError::Capabilities(lacking)) => {
+                return Ok(Completion::ignored_with(format!("needs root: lacks {lacking}")));
+            }
+            Err(FirewallError::NoProgram) => {
+                return Ok(Completion::ignored_with("needs the kernel program: cargo xtask test"));
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) => body(&pins),
+        };
+        let detached = firewall::detach(&pins).context("cleaning up");
+        result
+            .and(detached)
+            .map(|_| Completion::Completed)
+            .map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
+
+/// The program, loaded and pinned but attached to nothing.
+struct Kernel {
+    firewall: Xdp,
+    program: Program,
+}
+
+impl Kernel {
+    fn open(pins: &Path, ipv6_prefix: u8, trace: bool) -> Result<Self, FirewallError> {
+        let mut firewall = Xdp::open(&options(pins, ipv6_prefix, trace))?;
+        firewall.commit()?;
+        let program = Program::from_pin(pins.join("doveblock"), XdpAttachType::Interface);
+        let program = program.map_err(|error| FirewallError::Bpf {
+            action: "open the pinned program".to_owned(),
+            cause: Box::new(error),
+        })?;
+        Ok(Self { firewall, program })
+    }
+
+    fn verdict(&self, packet: &[u8]) -> Result<u32> {
+        let options = TestRunOptions { data_in: Some(packet), ..TestRunOptions::new() };
+        Ok(self.program.test_run(options)?.return_value)
+    }
+
+    fn expect(&self, verdict: u32, source: &str, port: u16) -> Result<()> {
+        let found = self.verdict(&tcp(source.parse()?, port)?)?;
+        ensure!(found == verdict, "{source} to {port}: verdict {found}, expected {verdict}");
+        Ok(())
+    }
+
+    /// Waits until a packet from `source` passes: a deadline has come.
+    fn wait_for_the_end(&self, source: &str) -> Result<()> {
+        let patience = Instant::now() + Duration::from_secs(20);
+        let packet = tcp(source.parse()?, 25)?;
+        while self.verdict(&packet)? == DROP {
+            ensure!(Instant::now() < patience, "the ban of {source} does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn ban(&mut self, subject: &str, lasts: Option<Duration>) -> Result<()> {
+        let now = wall_clock();
+        let subject = subject.parse::<IpNet>().or_else(|_| subject.parse().map(firewall::host))?;
+        let expires = lasts.map(|lasts| now.after(lasts));
+        Ok(self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 3 })?)
+    }
+}
+
+/// What a daemon would start with, but no interface.
+fn options(pins: &Path, ipv6_prefix: u8, trace: bool) -> Options {
+    Options {
+        pin_dir: pins.to_owned(),
+        interfaces: Vec::new(),
+        mode: XdpMode::Auto,
+        ports: PortList::default().ranges().to_vec(),
+        ipv6_prefix,
+        trace,
+    }
+}
+
+const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+fn tcp(source: IpAddr, port: u16) -> Result<Vec<u8>> {
+    let ethernet = PacketBuilder::ethernet2([1; 6], [2; 6]);
+    let ip = match source {
+        IpAddr::V4(source) => ethernet.ipv4(source.octets(), [192, 0, 2, 1], 64),
+        IpAddr::V6(source) => ethernet.ipv6(source.octets(), [1; 16], 64),
+    };
+    let mut packet = Vec::new();
+    ip.tcp(40000, port, 1, 1024).syn().write(&mut packet, b"")?;
+    Ok(packet)
+}
