@@ -3,6 +3,7 @@
 
 mod args;
 mod interfaces;
+mod logs;
 
 use std::{
     process,
