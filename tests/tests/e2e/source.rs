@@ -27,7 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_line_written_in_pieces_is_one_line", &[], pieces),
         trial("old_lines_do_not_ban", &[], old_lines),
         trial("a_log_named_twice_counts_once", &[], named_twice),
-        trial("a_fifo_is_refused_and_taken_as_standard_input", &[], fifo),
+        trial("a_fifo_is_refused_with_a_remedy", &[], fifo),
         trial("a_log_in_another_time_zone_is_said_once", &[], another_zone),
     ]
 }
