@@ -303,7 +303,7 @@ fn options_of_fail2ban_regex_are_taken_or_answered() {
         (&["-d", "%Y"][..], "--datepattern"),
         (&["-m", "_COMM=dovecot"], "journalctl"),
         (&["-l", "debug"], "--verbose"),
-        (&["-c", "/etc/fail2ban"], "built in"),
+        (&["-c", "/etc/fail2ban"], "leave them out, or FILTER"),
         (&["-o", "ip"], "--format json"),
         (&["-D"], "--debuggex"),
         (&["-t"], "leave them out"),
@@ -333,7 +333,13 @@ fn what_cannot_be_used_is_refused_before_anything_is_judged() {
         (&["mail.log", "dovecot[mode=ddos]"], "normal and aggressive"),
         (&["mail.log", "dovecot[maxlines=2]"], "\"maxlines=2\" is not an option"),
         (&["mail.log", "dovecot", "("], "IGNOREREGEX"),
-        (&["mail.log", "dovecot", "<HOST>"], "tag of fail2ban"),
+        (&["mail.log", "dovecot", "a <HSOT>"], "IGNOREREGEX, column 3: <HSOT> is no tag"),
+        (&["mail.log", "^ü <HOST> ("], "FILTER, column 11: this ( is never closed"),
+        (&["mail.log", "(?=x) <HOST>"], "FILTER, column 1: (?= looks around"),
+        (&["mail.log", "^x <HOTS>"], "neither a file nor a filter"),
+        (&["mail.log", "--config", "none.conf"], "none.conf"),
+        (&["mail.log", "--config", "."], "--fail2ban"),
+        (&["mail.log", "--fail2ban", "."], "no configuration of fail2ban"),
         (&["mail.log", "dovecot", "a", "b"], "one word too many"),
         (&["systemd-journal", "dovecot"], "journalctl"),
         (&[".", "dovecot"], "directory"),
@@ -342,6 +348,69 @@ fn what_cannot_be_used_is_refused_before_anything_is_judged() {
         let ended = logs.regex(words);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{words:?}: {}", ended.err);
         assert!(ended.err.contains(remedy), "{words:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn a_failregex_of_ones_own_stands_in_for_the_rules() {
+    let log = [guess(1), probe(2), LOGIN.into(), POSTFIX.into(), POSTFIX.into()].concat();
+    let logs = Logs::new(&[("mail.log", log.as_bytes())]);
+    let connect = r"postfix/smtpd\[\d+\]: connect from [^\[]+\[<HOST>\]$";
+    let ended = logs.regex(&["mail.log", connect]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    for part in [
+        &format!("filter    {connect}\n"),
+        "lines     5: 2 matched, 3 missed (1 of them logins), 0 ignored\n",
+        "\nhits by rule\n        2  failregex\n\n",
+        "        2  192.0.2.51\n",
+    ] {
+        assert!(ended.has(part), "{part:?} is not in\n{}", ended.out);
+    }
+    for threads in ["1", "3"] {
+        let options = ["mail.log", connect, "<ADDR>, lip", "--format", "json", "-j", threads];
+        let ended = logs.regex(&options);
+        assert_eq!(ended.addresses(), ["192.0.2.51", "192.0.2.51"], "{}", ended.err);
+        assert!(ended.has(r#""rule":"failregex""#), "{}", ended.out);
+    }
+    // A tag in what is to be ignored, and the line of a login, which is one.
+    let ended = logs.regex(&["mail.log", connect, "rip=<ADDR>, lip="]);
+    assert!(ended.has("lines     5: 2 matched, 0 missed (0 of them logins), 3 ignored"));
+    let ended = logs.regex(&["mail.log", connect, r"from unknown\[<HOST>\]$"]);
+    assert!(ended.has("lines     5: 0 matched, 3 missed (1 of them logins), 2 ignored"));
+    assert!(!logs.regex(&["mail.log"]).has("failregex"), "a rule that is not there");
+}
+
+#[test]
+fn a_configuration_is_tried_as_run_would_use_it() {
+    let log = [guess(1), probe(2), probe(3), POSTFIX.into()].concat();
+    let own = "[dovecot]\nmode = aggressive\nignoreregex = rip=192\\.0\\.2\\.3,\n\
+               failregex = %(known/failregex)s\n    connect from unknown\\[<HOST>\\]$\n";
+    let wrong = "[dovecot]\nfailregex = ^ mail x: <HOST>$\n    ^(?=x)<HOST>\n";
+    let logs = Logs::new(&[
+        ("mail.log", log.as_bytes()),
+        ("own.conf", own.as_bytes()),
+        ("wrong.conf", wrong.as_bytes()),
+        ("jail.local", b"[dovecot]\nfilter = dovecot[mode=aggressive]\nmaxretry = 9\n"),
+    ]);
+    let ended = logs.regex(&["mail.log", "-c", "own.conf"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    for part in [
+        "filter    dovecot[mode=aggressive], 1 failregex, 1 ignoreregex of own.conf\n",
+        "lines     4: 3 matched, 0 missed (0 of them logins), 1 ignored\n",
+        "        1  auth-failed\n",
+        "        1  failregex\n",
+        "        1  no-auth-attempts\n",
+    ] {
+        assert!(ended.has(part), "{part:?} is not in\n{}", ended.out);
+    }
+    assert!(ended.err.contains("does not begin with ^"), "{}", ended.err);
+    let ended = logs.regex(&["mail.log", "--fail2ban", "."]);
+    assert!(ended.has("lines     4: 3 matched"), "{}{}", ended.err, ended.out);
+    assert!(ended.has("filter    dovecot[mode=aggressive] of ./jail.local\n"), "{}", ended.out);
+    let ended = logs.regex(&["mail.log", "--config", "wrong.conf"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
+    for part in ["wrong.conf:3", "column 2", "looks around"] {
+        assert!(ended.err.contains(part), "{part:?} is not in\n{}", ended.err);
     }
 }
 

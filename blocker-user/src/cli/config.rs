@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Loaded, Sources, load, show};
+use crate::{
+    config::{Loaded, Settings, Sources, load, show},
+    filter::{Filter, FilterError},
+};
 
 use super::VerbError;
 
@@ -13,11 +16,11 @@ pub(super) struct ConfigArgs {
     /// Configuration; *.conf in the directory beside it, called like it but .d, is read after it
     /// [default: /etc/doveblock/doveblock.conf, where there is one]
     #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
 
     /// Read the jail dovecot of a fail2ban tree, and of doveblock's own files only --config
     #[arg(long, value_name = "DIR")]
-    fail2ban: Option<PathBuf>,
+    pub(super) fail2ban: Option<PathBuf>,
 }
 
 impl ConfigArgs {
@@ -25,6 +28,14 @@ impl ConfigArgs {
     pub(super) fn load(&self) -> Loaded {
         load(&Sources { config: self.config.clone(), fail2ban: self.fail2ban.clone() })
     }
+}
+
+/// The patterns of the configuration, ready for use.
+pub(super) fn filter_of(settings: &Settings) -> Result<Filter, VerbError> {
+    settings.filter().map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(FilterError::to_string).collect();
+        VerbError::Usage(errors.join("\n"))
+    })
 }
 
 /// All errors in one, if there is any.

@@ -2,9 +2,9 @@
 //! The lines go through the same judge as in `run`.
 
 mod crew;
+mod criteria;
 mod fail2ban;
 mod filter;
-mod ignore;
 mod input;
 mod lines;
 mod progress;
@@ -15,13 +15,15 @@ mod words;
 use std::{
     ffi::OsString,
     io::{self, BufWriter, Write as _},
+    path::PathBuf,
 };
 
 use clap::Args;
 
-use super::{Format, VerbError};
+use super::{Format, VerbError, config::ConfigArgs};
 use crate::daemon::wall_clock;
 
+use criteria::Criteria;
 use lines::{Printing, Task};
 use words::Words;
 
@@ -70,8 +72,17 @@ pub(super) struct RegexArgs {
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
+    /// Without FILTER, judge as `run` would by this configuration: by its failregex,
+    /// ignoreregex, mode and session_check
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The same by the jail dovecot of a fail2ban tree
+    #[arg(long, value_name = "DIR")]
+    fail2ban: Option<PathBuf>,
+
     #[command(flatten)]
-    fail2ban: fail2ban::Options,
+    habits: fail2ban::Options,
 }
 
 const HELP: &str = "\
@@ -83,16 +94,20 @@ order given. Of a packed file that is cut short or damaged, the lines before the
 judged, and the exit code is 1.
 
 FILTER is fail2ban's name for the rules: dovecot, which is the default, or \
-dovecot[mode=aggressive]. IGNOREREGEX is a regular expression; lines that it matches are counted \
-as ignored and nothing else.
+dovecot[mode=aggressive]. In place of the rules it can be a failregex in fail2ban's notation, with \
+<HOST>, <ADDR> or their kind in it. IGNOREREGEX is in the same notation; lines that it matches are \
+counted as ignored and nothing else. No file of /etc is read unless --config or --fail2ban names it.
 
   doveblock regex /var/log/mail.log* 'dovecot[mode=aggressive]'
+  doveblock regex /var/log/mail.log '^Disconnected: .* rip=<HOST>,' 'user=<bob>'
+  doveblock regex /var/log/mail.log --config /etc/doveblock/doveblock.conf
   journalctl -u dovecot -o short-iso | doveblock regex - dovecot --print-all-matched";
 
 pub(super) fn run(args: &RegexArgs) -> Result<(), VerbError> {
-    let is_verbose = args.fail2ban.check()? || args.verbose > 0;
+    let is_verbose = args.habits.check()? || args.verbose > 0;
     let words = Words::parse(&args.words)?;
-    let ignore = words.ignore.as_deref().map(str::parse).transpose();
+    let config = ConfigArgs { config: args.config.clone(), fail2ban: args.fail2ban.clone() };
+    let criteria = Criteria::of(words.filter, words.ignore, &config)?;
     let zone = match &args.timezone {
         Some(name) => fail2ban::time_zone(name)?,
         None => jiff::tz::TimeZone::system(),
@@ -105,13 +120,7 @@ pub(super) fn run(args: &RegexArgs) -> Result<(), VerbError> {
         some_missed: !args.print_no_missed,
         some_ignored: !args.print_no_ignored,
     };
-    let task = Task {
-        mode: words.filter.mode,
-        zone,
-        now: wall_clock(),
-        ignore: ignore.map_err(VerbError::usage)?,
-        printing,
-    };
+    let task = Task { criteria, zone, now: wall_clock(), printing };
 
     let inputs = input::check(words.logs)?;
     let progress = progress::for_reading(&inputs, printing.prints_lines());

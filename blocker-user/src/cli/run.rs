@@ -3,19 +3,19 @@
 
 mod args;
 mod interfaces;
+mod logs;
 
 use std::{
     process,
     sync::{Arc, Mutex},
 };
 
-use super::VerbError;
+use super::{VerbError, config::filter_of};
 use crate::{
     config::{self, Ignored, JAIL},
     control::{Context, Lists, Server},
     daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
-    filter::FilterError,
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
@@ -111,10 +111,7 @@ fn judge(settings: &config::Settings) -> Result<Judge, VerbError> {
         zone: jiff::tz::TimeZone::system(),
         session_check: settings.session_check,
     });
-    let filter = settings.filter().map_err(|errors| {
-        let errors: Vec<String> = errors.iter().map(FilterError::to_string).collect();
-        VerbError::Usage(errors.join("\n"))
-    })?;
+    let filter = filter_of(settings)?;
     let with_builtin = settings.failregex.with_builtin;
     if !with_builtin {
         tracing::warn!(

@@ -8,6 +8,7 @@ mod by_hand;
 mod names;
 mod own;
 mod pipeline;
+mod skew;
 mod stats;
 
 use std::{

@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{AnyFirewall, Inbox, Stats, own::OwnAddresses, stats::add, wall_clock};
+use super::{AnyFirewall, Inbox, Stats, own::OwnAddresses, skew::Skew, stats::add, wall_clock};
 use crate::{
     dovecot::{Event, Judge, Rule},
     firewall::{FirewallError, Order},
@@ -29,7 +29,7 @@ pub struct Setup {
 }
 
 pub struct Pipeline {
-    sources: Vec<Source>,
+    sources: Vec<(Source, Skew)>,
     waiter: Waiter,
     inbox: Inbox,
     core: Core,
@@ -52,6 +52,7 @@ impl Pipeline {
         core.adopt()?;
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
+        let sources = sources.into_iter().map(|source| (source, Skew::default())).collect();
         Ok(Self { sources, waiter, inbox, core })
     }
 
@@ -75,11 +76,24 @@ impl Pipeline {
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
-        for (index, source) in self.sources.iter_mut().enumerate() {
+        for (index, (source, skew)) in self.sources.iter_mut().enumerate() {
             self.core.obey(&self.inbox);
             let now = wall_clock();
             let core = &mut self.core;
-            match source.read(&mut self.waiter, &mut |line| core.line(line, now)) {
+            let mut shift = None;
+            let progress = source.read(&mut self.waiter, &mut |line| {
+                let time = core.line(line, now);
+                shift = shift.or_else(|| skew.line(time?, now));
+            });
+            skew.progress(progress);
+            if let Some(shift) = shift {
+                tracing::warn!(
+                    "new lines of {source} are dated {shift} this host's clock, and count at that \
+                     time or not at all. If they are written in another time zone, start doveblock \
+                     in that one (in its unit, Environment=TZ=UTC), or let the log carry offsets"
+                );
+            }
+            match progress {
                 Progress::More => read_any = true,
                 Progress::Idle => {}
                 Progress::Ended => ended.push(index),
@@ -115,7 +129,8 @@ impl Core {
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8], now: LogTime) {
+    /// Returns the time of the line, if it has one.
+    fn line(&mut self, line: &[u8], now: LogTime) -> Option<LogTime> {
         add(&self.stats.lines);
         let judgement = self.judge.judge(line, now);
         // A line without a timestamp is as old as its reading.
@@ -131,6 +146,7 @@ impl Core {
             }
             None => {}
         }
+        judgement.time
     }
 
     fn apply(&mut self, ip: IpAddr, rule: &Rule, outcome: Outcome) {

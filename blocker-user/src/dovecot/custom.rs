@@ -21,14 +21,15 @@ pub(super) fn judge(filter: &mut Filter, line: &[u8], judgement: Judgement) -> J
         // A date that does not exist.
         return judgement;
     }
-    let event = match (filter.judge(message), judgement.event) {
+    let verdict = filter.judge(message);
+    let event = match (verdict, judgement.event) {
         (Verdict::Ignored, Some(Event::Failure(_))) => None,
         (Verdict::Failure(ip), None | Some(Event::Login { .. })) => {
             Some(Event::Failure(Failure::new(ip, &FAILREGEX)))
         }
         (_, event) => event,
     };
-    Judgement { event, ..judgement }
+    Judgement { event, is_ignored: verdict == Verdict::Ignored, ..judgement }
 }
 
 /// Cuts the timestamp out of `line`.

@@ -16,6 +16,8 @@ pub struct Judgement {
     pub layout: Option<Layout>,
     /// What it says about a client; `None` for every line that says nothing of interest.
     pub event: Option<Event>,
+    /// Whether an ignoreregex matches it.
+    pub is_ignored: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -28,7 +28,7 @@ use recent::Recent;
 use timestamp::Stamp;
 
 pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
-pub use rules::{LOGIN_WORDS, Mode, Place, RULES, Rule, UnknownMode};
+pub use rules::{FAILREGEX, LOGIN_WORDS, Mode, Place, RULES, Rule, UnknownMode};
 pub use timestamp::Layout;
 
 /// Longer lines arrive without their end. Dovecot's own limit for a line is far below.
@@ -67,7 +67,7 @@ pub struct Judge {
     filter: Option<Box<Filter>>,
 }
 
-const NOTHING: Judgement = Judgement { time: None, layout: None, event: None };
+const NOTHING: Judgement = Judgement { time: None, layout: None, event: None, is_ignored: false };
 
 impl Judge {
     #[must_use]
@@ -86,12 +86,8 @@ impl Judge {
 
     /// What `line` (without its newline) says. `now` settles the year of dates without one.
     pub fn judge(&mut self, line: &[u8], now: LogTime) -> Judgement {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let judgement = self.by_rules(line, now);
-        match &mut self.filter {
-            None => judgement,
-            Some(filter) => custom::judge(filter, line, judgement),
-        }
+        let judgement = self.by_rules(without_cr(line), now);
+        self.by_patterns(line, judgement)
     }
 
     /// Hands each line of `chunk`, and what [`Judge::judge`] says of it, to `each`. Costs a
@@ -109,13 +105,13 @@ impl Judge {
         while let Some(rest) = chunk.get(start..).filter(|rest| !rest.is_empty()) {
             let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = rest.get(..len).unwrap_or(rest);
-            // The admin's patterns can be about any line.
-            let is_judged = self.filter.is_some() || passing.is_any_in(start, start + len);
-            let judgement = match (is_judged, recent.get(line)) {
-                (true, _) => self.judge(line, now),
+            let judgement = match (passing.is_any_in(start, start + len), recent.get(line)) {
+                (true, _) => self.by_rules(without_cr(line), now),
                 (false, Some(judgement)) => judgement,
                 (false, None) => self.innocent(line, now, &mut recent),
             };
+            // The admin's patterns can be about any line.
+            let judgement = self.by_patterns(line, judgement);
             each(line, &judgement)?;
             start += len + 1;
         }
@@ -130,6 +126,14 @@ impl Judge {
         judgement
     }
 
+    /// What the admin's patterns make of what the rules say of `line`.
+    fn by_patterns(&mut self, line: &[u8], judgement: Judgement) -> Judgement {
+        match &mut self.filter {
+            None => judgement,
+            Some(filter) => custom::judge(filter, without_cr(line), judgement),
+        }
+    }
+
     fn by_rules(&mut self, line: &[u8], now: LogTime) -> Judgement {
         if line.first() == Some(&b'{') {
             let Some(record) = json::record(line) else { return NOTHING };
@@ -137,7 +141,7 @@ impl Judge {
             let layout = time.map(|_| Layout::Journal);
             let prefix = prefix::of_program(&record.identifier, &record.message, None);
             let event = prefix.and_then(|prefix| self.event(&prefix));
-            return Judgement { time, layout, event };
+            return Judgement { time, layout, event, ..NOTHING };
         }
         let Some(prefix) = prefix::split(line) else {
             let stamp = prefix::stamp(line).map(|(stamp, _)| stamp);
@@ -152,7 +156,9 @@ impl Judge {
     fn dated(&mut self, stamp: Option<&Stamp>, event: Option<Event>, now: LogTime) -> Judgement {
         let Some(stamp) = stamp else { return Judgement { event, ..NOTHING } };
         match self.clock.resolve(stamp, now) {
-            Some(time) => Judgement { time: Some(time), layout: Some(stamp.layout()), event },
+            Some(time) => {
+                Judgement { time: Some(time), layout: Some(stamp.layout()), event, ..NOTHING }
+            }
             None => NOTHING,
         }
     }
@@ -172,6 +178,10 @@ impl Judge {
             login @ Event::Login { .. } => Some(login),
         }
     }
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]

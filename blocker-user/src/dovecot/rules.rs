@@ -99,7 +99,7 @@ pub struct Rule {
 }
 
 /// Not in the table: its words, and where they stand, are the admin's.
-pub(super) static FAILREGEX: Rule = Rule {
+pub static FAILREGEX: Rule = Rule {
     name: "failregex",
     mode: Mode::Normal,
     place: Place::Cause,

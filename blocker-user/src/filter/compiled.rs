@@ -30,8 +30,9 @@ pub enum Verdict {
     NoAddress,
 }
 
-/// The admin's patterns, ready for use.
-#[derive(Debug)]
+/// The admin's patterns, ready for use. A clone is for another thread: what a pattern needs to
+/// match with is a clone's own.
+#[derive(Clone, Debug)]
 pub struct Filter {
     failregex: List,
     ignoreregex: List,
@@ -103,7 +104,7 @@ impl Filter {
 }
 
 /// Patterns in their order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct List {
     patterns: Vec<Regex>,
     /// All of them in one pass over the text; `None` where that would be no gain.

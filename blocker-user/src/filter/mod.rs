@@ -22,5 +22,6 @@ mod tests;
 pub use compiled::{Filter, Verdict};
 pub use fault::{FilterError, Problem};
 pub use pattern::{FilterOption, Origin, Pattern};
+pub use tags::has_host_tag;
 pub use text::Message;
 pub use warning::{Doubt, Warning};

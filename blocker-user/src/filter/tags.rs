@@ -145,6 +145,17 @@ pub(super) fn is_tag(text: &str) -> bool {
     !matches!(read(text, Some('=')), Tag::Text | Tag::Wrong(_, Problem::UnknownTag { .. }))
 }
 
+/// Whether `text` says where an address stands, as every failregex must: `<HOST>`, `<ADDR>`,
+/// `<F-ID>…</F-ID>` and their kind.
+#[must_use]
+pub fn has_host_tag(text: &str) -> bool {
+    text.match_indices('<').any(|(at, _)| match read(text.get(at..).unwrap_or_default(), None) {
+        Tag::Standing(standing) => standing.groups.iter().any(|group| ID_GROUPS.contains(group)),
+        Tag::Open(tag) => ID_GROUPS.contains(&group_of(tag).as_str()),
+        Tag::Close(_) | Tag::Text | Tag::Wrong(..) => false,
+    })
+}
+
 /// `F-` and a name that a group can have.
 fn is_enclosing(name: &str) -> bool {
     name.strip_prefix("F-").is_some_and(|name| {

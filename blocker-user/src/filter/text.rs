@@ -27,7 +27,7 @@ impl<'l> Message<'l> {
 }
 
 /// The text of one line, and where in it a pattern's `^` may stand.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Haystack {
     whole: String,
     content: Option<usize>,

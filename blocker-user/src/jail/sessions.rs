@@ -6,7 +6,7 @@
 //! line says, whichever is more; a line counts by how much it raises that. So the lines of
 //! one connection may come in any order, and what a connection comes to is the same.
 //!
-//! A connection whose user logs in has not failed: see [`Sessions::login`].
+//! A connection whose user logs in after few guesses has not failed: see [`Sessions::login`].
 //!
 //! Lines without an id (PAM's own, or an admin's format without `%{session}`) are tied by
 //! time. Those of the password databases count at once, in bursts: within [`BURST`] they tell
@@ -32,6 +32,10 @@ const BURST: Duration = Duration::from_secs(5);
 /// Databases told apart per connection. A guess is put to them in order, so a third one never
 /// sees more guesses than the first two.
 const PASSDBS: usize = 2;
+/// How many guesses a login excuses: a typo or two, and a password database that does not know
+/// the user before one that does. Whoever makes more has an account of his own and is guessing
+/// at those of others on the same connection.
+const MOST_EXCUSED: u16 = 3;
 
 /// What a line adds to what is known of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,8 @@ struct Record {
     lines: Lines,
     /// What its last line said.
     total: u16,
-    guesses: u16,
+    /// How many of them count.
+    counted: u16,
     logged_in: bool,
     /// What all this added to its client's window.
     added: Evidence,
@@ -91,10 +96,19 @@ impl Record {
             heard,
             lines: Lines::NONE,
             total: 0,
-            guesses: 0,
+            counted: 0,
             logged_in: false,
             added: Evidence::NONE,
         }
+    }
+
+    fn guesses(&self) -> u16 {
+        self.lines.most().max(self.total)
+    }
+
+    /// Whether its guesses are none, as far as its lines have come in.
+    fn is_excused(&self) -> bool {
+        self.logged_in && self.guesses() <= MOST_EXCUSED
     }
 }
 
@@ -130,12 +144,12 @@ impl Sessions {
                     // One connection has one end: repeated, it is the same.
                     Guesses::Total(total) => record.total = record.total.max(clamp(total)),
                 }
-                if record.logged_in {
+                if record.is_excused() {
                     return Told::LoggedIn;
                 }
-                let guesses = record.lines.most().max(record.total);
-                let new = guesses.saturating_sub(record.guesses);
-                record.guesses = guesses;
+                let guesses = record.guesses();
+                let new = guesses.saturating_sub(record.counted);
+                record.counted = guesses;
                 self.beyond_credit(ip, new, at, failure.waited)
             }
             (None, Guesses::One { passdb }) => self.loose_line(ip, passdb, repeated, at),
@@ -157,11 +171,16 @@ impl Sessions {
     }
 
     /// A user got in: the guesses on that connection were none (one password database after
-    /// the other was asked, a master user logged in, a typo was mended). Returns what they
-    /// had added.
+    /// the other was asked, a master user logged in, a typo was mended), unless there were more
+    /// than [`MOST_EXCUSED`]. Returns what had been added and is to be taken back. Lines that
+    /// the login overtook may make it too many after all; then every guess counts.
     pub(super) fn login(&mut self, ip: IpAddr, session: Session, at: LogTime) -> Evidence {
         let record = self.record(ip, session, at);
         record.logged_in = true;
+        if !record.is_excused() {
+            return Evidence::NONE;
+        }
+        record.counted = 0;
         std::mem::replace(&mut record.added, Evidence::NONE)
     }
 

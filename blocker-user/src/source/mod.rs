@@ -53,6 +53,15 @@ pub enum Source {
     Stdin(Stdin),
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(tail) => tail.path().display().fmt(f),
+            Self::Stdin(_) => Spec::Stdin.fmt(f),
+        }
+    }
+}
+
 impl Source {
     /// Starts at the beginning of what is there: lines older than findtime cost next to
     /// nothing, and earlier logins are worth knowing.

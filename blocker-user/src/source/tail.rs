@@ -8,7 +8,7 @@ mod file;
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,10 @@ impl Tail {
     pub(super) fn new(path: PathBuf) -> Self {
         let chunk = vec![0; CHUNK].into_boxed_slice();
         Self { path, current: None, retired: None, trouble: None, chunk }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {

@@ -33,7 +33,7 @@ fn refused(world: &World, options: &[&str], code: i32, words: &[&str]) -> Result
 }
 
 fn flags(world: &World) -> Result<()> {
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 11] = [
         (&["--findtime", "soon"], &["--findtime", "soon", "10m"]),
         (&["--bantime", "0"], &["--bantime", "-1"]),
         (&["--maxretry", "0"], &["--maxretry"]),
@@ -44,6 +44,7 @@ fn flags(world: &World) -> Result<()> {
         (&["--nonsense"], &["--nonsense"]),
         (&["--log", "journal"], &["journalctl"]),
         (&["--log", "/"], &["directory"]),
+        (&["--log", "/dev/null"], &["a device", "--log - < /dev/null"]),
     ];
     cases.into_iter().try_for_each(|(options, words)| refused(world, options, 2, words))
 }

@@ -30,8 +30,6 @@ pub(super) struct Options {
     journalmatch: Option<String>,
     #[arg(short = 'l', long, hide = true)]
     log_level: Option<String>,
-    #[arg(short = 'c', long, hide = true)]
-    config: Option<String>,
     #[arg(short = 'o', long, hide = true)]
     out: Option<String>,
     #[arg(short = 'D', long, hide = true)]
@@ -61,16 +59,11 @@ impl Options {
                 "--log-level: there is no log of its own here; leave it out, --verbose shows more",
             ),
             (
-                self.config.is_some(),
-                "--config: the rules are built in and no fail2ban configuration is read; leave \
-                 it out",
-            ),
-            (
                 self.out.is_some(),
                 "--out: use --format json, which has every field, for example with `| jq -r \
                  'select(.matched).ip'`",
             ),
-            (self.debuggex, "--debuggex: the rules are no regular expressions; leave it out"),
+            (self.debuggex, "--debuggex: no page of the web is written; leave it out"),
             (
                 self.log_traceback || self.full_traceback,
                 "--log-traceback, --full-traceback: there are no tracebacks here; leave them out",

@@ -2,33 +2,34 @@
 
 use std::str::FromStr;
 
-use crate::dovecot::{Mode, UnknownMode};
+use crate::{
+    dovecot::{Mode, UnknownMode},
+    filter::has_host_tag,
+};
 
 const NAME: &str = "dovecot";
 /// fail2ban's file of the same rules. It is not read: the rules are built in.
 const CONF: &str = "dovecot.conf";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    pub(super) mode: Mode,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// The built-in rules.
+    Rules(Mode),
+    /// A pattern that stands in for them, with the tag of an address in it.
+    Failregex(String),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FilterError {
     #[error(
-        "{0:?} is neither a file nor a filter; the filters are dovecot and dovecot[mode=aggressive]"
+        "{0:?} is neither a file nor a filter; the filters are dovecot and \
+         dovecot[mode=aggressive], and a failregex says with <HOST> where the address stands"
     )]
     Unknown(String),
     #[error("{0:?} is not an option of the filter; there is mode")]
     Option(String),
     #[error(transparent)]
     Mode(#[from] UnknownMode),
-}
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self { mode: Mode::Normal }
-    }
 }
 
 impl Filter {
@@ -51,10 +52,12 @@ impl FromStr for Filter {
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         let unknown = || FilterError::Unknown(text.to_owned());
-        let options = options(text.trim()).ok_or_else(unknown)?;
-        if options.is_empty() {
-            return Ok(Self::default());
-        }
+        let options = match options(text.trim()) {
+            Some("") => return Ok(Self::Rules(Mode::Normal)),
+            Some(options) => options,
+            None if has_host_tag(text) => return Ok(Self::Failregex(text.to_owned())),
+            None => return Err(unknown()),
+        };
         let options = options
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
@@ -68,7 +71,7 @@ impl FromStr for Filter {
                 _ => return Err(FilterError::Option(option.to_owned())),
             }
         }
-        Ok(Self { mode })
+        Ok(Self::Rules(mode))
     }
 }
 
@@ -79,14 +82,28 @@ mod tests {
 
     #[test]
     fn reads_fail2bans_notation() {
-        let mode = |text: &str| text.parse::<Filter>().map(|filter| filter.mode);
-        assert_eq!(mode("dovecot"), Ok(Mode::Normal));
-        assert_eq!(mode("dovecot[]"), Ok(Mode::Normal));
-        assert_eq!(mode("dovecot[mode=aggressive]"), Ok(Mode::Aggressive));
-        assert_eq!(mode("dovecot[mode=\"aggressive\"]"), Ok(Mode::Aggressive));
-        assert_eq!(mode("dovecot[ mode = 'normal' ]"), Ok(Mode::Normal));
-        assert_eq!(mode("/etc/fail2ban/filter.d/dovecot.conf"), Ok(Mode::Normal));
-        assert_eq!(mode("dovecot.conf[mode=aggressive]"), Ok(Mode::Aggressive));
+        let (normal, aggressive) =
+            (Ok(Filter::Rules(Mode::Normal)), Ok(Filter::Rules(Mode::Aggressive)));
+        assert_eq!("dovecot".parse(), normal);
+        assert_eq!("dovecot[]".parse(), normal);
+        assert_eq!("dovecot[mode=aggressive]".parse(), aggressive);
+        assert_eq!("dovecot[mode=\"aggressive\"]".parse(), aggressive);
+        assert_eq!("dovecot[ mode = 'normal' ]".parse(), normal);
+        assert_eq!("/etc/fail2ban/filter.d/dovecot.conf".parse(), normal);
+        assert_eq!("dovecot.conf[mode=aggressive]".parse(), aggressive);
+    }
+
+    #[test]
+    fn a_failregex_has_the_tag_of_an_address() {
+        let hosts = ["<HOST>", "<ADDR>", "<IP4>", "<IP6>", "<DNS>", "<SUBNET>"];
+        let ids = ["<F-ID>x+</F-ID>", "<F-ID/>", "<F-ADDR/>", "<F-IP4>x</F-IP4>"];
+        for tag in hosts.into_iter().chain(ids) {
+            let text = format!("^ x user=<[^>]*>, {tag}$");
+            assert_eq!(text.parse(), Ok(Filter::Failregex(text)));
+        }
+        for text in ["^ x", "user=<bob>", "<F-USER>x</F-USER>", "<CIDR>", "</F-ID>", "<HOTS>"] {
+            assert!(matches!(text.parse::<Filter>(), Err(FilterError::Unknown(_))), "{text}");
+        }
     }
 
     #[test]

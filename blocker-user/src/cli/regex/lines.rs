@@ -8,20 +8,19 @@ use std::{
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::{ignore::Ignore, tally::Tally};
+use super::{criteria::Criteria, tally::Tally};
 use crate::{
     cli::Format,
-    dovecot::{Event, Judge, Judgement, Mode, SessionCheck, Settings},
+    dovecot::{Event, Judge, Judgement, Mode, Settings},
     time::LogTime,
 };
 
 /// What is asked of every line.
 pub(super) struct Task {
-    pub(super) mode: Mode,
+    pub(super) criteria: Criteria,
     /// Of the timestamps without an offset.
     pub(super) zone: TimeZone,
     pub(super) now: LogTime,
-    pub(super) ignore: Option<Ignore>,
     pub(super) printing: Printing,
 }
 
@@ -72,11 +71,10 @@ pub(super) struct Clerk<'t> {
 
 impl<'t> Clerk<'t> {
     pub(super) fn new(task: &'t Task) -> Self {
-        let judge = Judge::new(Settings {
-            mode: task.mode,
-            zone: task.zone.clone(),
-            session_check: SessionCheck::default(),
-        });
+        let Criteria { mode, session_check, filter, rules, .. } = &task.criteria;
+        let (mode, session_check) = (*mode, *session_check);
+        let judge = Judge::new(Settings { mode, zone: task.zone.clone(), session_check });
+        let judge = judge.with_filter(filter.clone(), *rules);
         Self { task, judge, tally: Tally::default() }
     }
 
@@ -89,11 +87,10 @@ impl<'t> Clerk<'t> {
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
         let Self { task, judge, tally } = self;
-        let Task { mode, now, ignore, printing, .. } = task;
+        let Task { criteria: Criteria { mode, .. }, now, printing, .. } = task;
         let mut number = first_line;
         judge.each_line(block, *now, |line, judgement| {
-            let is_ignored = ignore.as_ref().is_some_and(|ignore| ignore.matches(line));
-            let fate = if is_ignored { Fate::Ignored } else { fate(judgement) };
+            let fate = fate(judgement);
             tally.count(judgement, fate);
             match printing.format {
                 Format::Json => print_json(out, number, *mode, judgement, fate)?,
@@ -124,6 +121,7 @@ impl<'t> Clerk<'t> {
 fn fate(judgement: &Judgement) -> Fate {
     match judgement.event {
         Some(Event::Failure(failure)) => Fate::Matched { ip: failure.ip, rule: failure.rule.name },
+        _ if judgement.is_ignored => Fate::Ignored,
         Some(Event::Login { .. }) | None => Fate::Missed,
     }
 }

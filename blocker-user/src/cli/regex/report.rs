@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
+    criteria::Criteria,
     lines::{Task, print_line},
     tally::{FewLines, Tally},
 };
-use crate::dovecot::{Layout, RULES};
+use crate::dovecot::{FAILREGEX, Layout, RULES};
 
 /// How many addresses are named unless all are asked for.
 const TOP: usize = 10;
@@ -27,7 +28,7 @@ pub(super) fn print(
     if task.printing.prints_lines() && tally.lines > 0 {
         writeln!(out)?;
     }
-    writeln!(out, "filter    dovecot[mode={}]", task.mode)?;
+    writeln!(out, "filter    {}", task.criteria.title)?;
     let named = if is_verbose { logs.len() } else { TOP_LOGS };
     for (log, label) in logs.iter().take(named).zip(["logs"].iter().chain(std::iter::repeat(&""))) {
         writeln!(out, "{label:<8}  {log}")?;
@@ -58,8 +59,13 @@ pub(super) fn print(
     }
 
     writeln!(out, "\nhits by rule")?;
-    for rule in RULES.iter().filter(|rule| rule.mode <= task.mode) {
+    let Criteria { mode, rules, .. } = task.criteria;
+    for rule in RULES.iter().filter(|rule| rules && rule.mode <= mode) {
         writeln!(out, "{:>9}  {}", tally.by_rule.of(&rule.name), rule.name)?;
+    }
+    let hits = tally.by_rule.of(&FAILREGEX.name);
+    if hits > 0 || !rules {
+        writeln!(out, "{hits:>9}  {}", FAILREGEX.name)?;
     }
     print_addresses(out, tally, is_verbose)?;
     print_few(

@@ -21,7 +21,7 @@ pub(super) enum Log {
 pub(super) struct Words {
     /// The files of a rotated log in their order in time.
     pub(super) logs: Vec<Log>,
-    pub(super) filter: Filter,
+    pub(super) filter: Option<Filter>,
     pub(super) ignore: Option<String>,
 }
 
@@ -32,10 +32,13 @@ impl Words {
         let text = |word: &OsString| word.to_str().map(str::to_owned);
         let at = words.iter().skip(1).position(|word| is_filter(word)).map(|at| at + 1);
         let (logs, after) = words.split_at(at.unwrap_or(words.len()));
-        let filter = match after.first().and_then(text) {
-            Some(filter) => filter.parse().map_err(VerbError::usage)?,
-            None => Filter::default(),
-        };
+        let filter = after.first().map(|word| {
+            let word = text(word).ok_or_else(|| {
+                VerbError::Usage("FILTER is not UTF-8; write other bytes as \\xNN".to_owned())
+            });
+            word.and_then(|word| word.parse().map_err(VerbError::usage))
+        });
+        let filter = filter.transpose()?;
         let ignore = match after {
             [] | [_] => None,
             [_, ignore] => Some(text(ignore).ok_or_else(|| {
@@ -78,7 +81,7 @@ fn log(word: &OsStr) -> Result<Log, VerbError> {
         }
         _ => Err(VerbError::Usage(format!(
             "{} cannot be read: there is no such file. The logs come first, then the filter \
-             (dovecot, dovecot[mode=aggressive])",
+             (dovecot, dovecot[mode=aggressive], or a failregex)",
             word.display()
         ))),
     }
@@ -101,7 +104,7 @@ fn sorted(logs: Vec<Log>) -> Vec<Log> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Log, Words};
+    use super::{Filter, Log, Words};
     use crate::dovecot::Mode;
 
     /// `Cargo.toml` and `src` are files wherever the tests of a package run.
@@ -120,15 +123,22 @@ mod tests {
     fn the_filter_ends_the_logs_and_what_to_ignore_follows() {
         let words = parse(&[LOG, "-", "dovecot[mode=aggressive]", "user=<bob>"]).unwrap();
         assert_eq!(words.logs, [Log::File(LOG.into()), Log::Stdin]);
-        assert_eq!(words.filter.mode, Mode::Aggressive);
+        assert_eq!(words.filter, Some(Filter::Rules(Mode::Aggressive)));
         assert_eq!(words.ignore.as_deref(), Some("user=<bob>"));
     }
 
     #[test]
-    fn without_a_filter_all_words_are_logs_and_the_mode_is_normal() {
+    fn without_a_filter_all_words_are_logs() {
         let words = parse(&[LOG, "src"]).unwrap();
         assert_eq!(words.logs.len(), 2);
-        assert_eq!(words.filter.mode, Mode::Normal);
+        assert_eq!(words.filter, None);
+    }
+
+    #[test]
+    fn a_failregex_stands_where_the_filter_does() {
+        let words = parse(&[LOG, "^ x <HOST>", "^ y <ADDR>"]).unwrap();
+        assert_eq!(words.filter, Some(Filter::Failregex("^ x <HOST>".to_owned())));
+        assert_eq!(words.ignore.as_deref(), Some("^ y <ADDR>"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
 
-use super::interfaces;
+use super::{interfaces, logs};
 use crate::{
     cli::{
         PinDirArg, SocketArg, VerbError,
@@ -196,28 +196,13 @@ impl RunArgs {
         };
         Ok(Config {
             interfaces,
-            logs: settings.logpath.iter().map(|log| log_spec(log)).collect::<Result<_, _>>()?,
+            logs: logs::distinct(&settings.logpath)?,
             settings,
             dry_run: self.dry_run,
             trace: self.trace,
             pin_dir: self.pin_dir.pin_dir,
             socket: self.socket.socket,
         })
-    }
-}
-
-fn log_spec(log: &str) -> Result<Spec, VerbError> {
-    match log {
-        "-" => Ok(Spec::Stdin),
-        "journal" => Err(VerbError::Usage(
-            "--log journal is not there yet; until then pipe it in: journalctl --follow \
-             --unit dovecot --output short-iso | doveblock run --log -"
-                .to_owned(),
-        )),
-        path if std::path::Path::new(path).is_dir() => {
-            Err(VerbError::Usage(format!("--log {path} is a directory, not a log")))
-        }
-        path => Ok(Spec::File(PathBuf::from(path))),
     }
 }
 

@@ -114,6 +114,46 @@ fn a_typo_before_the_right_password_is_taken_back() {
 }
 
 #[test]
+fn a_login_excuses_three_guesses_on_its_connection() {
+    let mut jail = lenient();
+    // Each of them put to two databases, and told of once more at the end.
+    let guess = [one(Some(1), 1), one(Some(1), 2)];
+    let lines = [&guess[..], &guess, &guess, &[total(Some(1), 3, 9)]].concat();
+    assert_eq!(read(&mut jail, &lines, 0), 3);
+    let login = jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    assert_eq!(read(&mut jail, &[one(Some(2), 1)], 2), 1);
+}
+
+#[test]
+fn a_login_excuses_nothing_on_a_connection_with_more_guesses() {
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &vec![one(Some(1), 1); 4], 0), 4);
+    let login = jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    assert_eq!(login, LoginOutcome::Noted);
+    assert_eq!(read(&mut jail, &[one(Some(1), 1)], 2), 5, "nor later ones");
+
+    let mut jail = with(policy());
+    assert!(is_ban(jail.failure(&total(Some(1), 4, 20), secs(0), secs(0))));
+    jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    assert_eq!(jail.currently_banned(), 1, "a valid account buys no guesses");
+}
+
+#[test]
+fn guesses_that_a_login_overtook_count_once_they_are_too_many() {
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[one(Some(1), 1)], 0), 1);
+    jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    for _ in 2..=3 {
+        let late = jail.failure(&one(Some(1), 1), secs(1), secs(1));
+        assert_eq!(late, Outcome::Spared(Spared::LoggedIn));
+    }
+    assert_eq!(read(&mut jail, &[one(Some(1), 1)], 1), 4, "all four, each once");
+    let again = jail.login(address(7), Some(session(1)), secs(2), secs(2));
+    assert_eq!(again, LoginOutcome::Noted);
+}
+
+#[test]
 fn a_ban_that_only_logins_made_is_lifted() {
     let mut jail = with(policy());
     let lines = (1..=7).map(|connection| one(Some(connection), 1)).collect::<Vec<_>>();
@@ -171,7 +211,7 @@ proptest! {
             let ends = ends || passdbs == 0;
             lines.extend((0..passdbs).flat_map(|db| (0..guesses).map(move |_| Some(one(Some(id), db)))));
             lines.extend(ends.then(|| Some(total(Some(id), guesses, 0))));
-            expected += if logs_in { 0 } else { guesses };
+            expected += if logs_in && guesses <= 3 { 0 } else { guesses };
             if logs_in { lines.push(None); }
             let marks = lines.len();
             prop_assert!(marks > 0);
