@@ -2,8 +2,8 @@
 //!
 //! One guess can write three lines: one of the auth process, one of its worker, one of the
 //! login process when the connection ends. The session id ties them. What a connection has
-//! guessed so far is the most that one password database has written for it, or what its last
-//! line says, whichever is more; a line counts by how much it raises that. So the lines of
+//! guessed so far is the most that one password database has written for it, or what the line
+//! at its end says, whichever is more; a line counts by how much it raises that. So the lines of
 //! one connection may come in any order, and what a connection comes to is the same.
 //!
 //! A connection whose user logs in after few guesses has not failed: see [`Sessions::login`].
@@ -81,7 +81,7 @@ impl Lines {
 struct Record {
     heard: LogTime,
     lines: Lines,
-    /// What its last line said.
+    /// What was said at its end.
     total: u16,
     /// How many of them count.
     counted: u16,
@@ -141,8 +141,12 @@ impl Sessions {
                 let record = self.record(ip, session, at);
                 match guesses {
                     Guesses::One { passdb } => record.lines.add(passdb, repeated),
-                    // One connection has one end: repeated, it is the same.
-                    Guesses::Total(total) => record.total = record.total.max(clamp(total)),
+                    // One connection has one end, so a second one is another connection's,
+                    // whatever its id: nobody who tries the rules by hand makes up ids.
+                    Guesses::Total(total) => {
+                        let total = clamp(total.saturating_mul(repeated));
+                        record.total = record.total.saturating_add(total);
+                    }
                 }
                 if record.is_excused() {
                     return Told::LoggedIn;

@@ -70,6 +70,14 @@ fn the_last_line_counts_what_the_shorter_ones_did_not() {
 }
 
 #[test]
+fn a_second_end_is_another_connections_whatever_its_id() {
+    assert_eq!(read(&mut lenient(), &[total(Some(1), 1, 0); 5], 0), 5);
+    assert_eq!(read(&mut lenient(), &[times(5, total(Some(1), 1, 0))], 0), 5);
+    let lines = [total(Some(1), 1, 0), one(Some(1), 1), total(Some(1), 1, 0), one(Some(1), 1)];
+    assert_eq!(read(&mut lenient(), &lines, 0), 2, "the lines of the databases are told of");
+}
+
+#[test]
 fn twelve_guesses_on_one_connection_ban_at_once() {
     let mut jail = with(policy());
     assert!(is_ban(jail.failure(&total(Some(1), 12, 171), secs(0), secs(0))));
