@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -52,6 +53,14 @@ enum Task {
         #[arg(long)]
         deny_skipped: bool,
     },
+    /// Build, then boot Debian's kernels under QEMU and run doveblock there
+    ///
+    /// The loader, the packet tests and a drop of real packets, on each kernel of the matrix.
+    /// Kernels and consoles are kept in target/vm.
+    Vm {
+        /// Only this one: 5.10, 6.1, 6.12 or newest
+        kernel: Option<String>,
+    },
     /// Check formatting, clippy for both halves, and the rules of the house
     Lint,
 }
@@ -66,6 +75,7 @@ fn main() -> ExitCode {
         Task::Run { args } if args.is_empty() => run::sandbox(),
         Task::Run { args } => run::doveblock(&args),
         Task::Test { filter, deny_skipped } => test::all(filter.as_deref(), deny_skipped),
+        Task::Vm { kernel } => vm::task(kernel.as_deref()),
         Task::Lint => lint::task(),
     };
     done.unwrap_or_else(|error| {

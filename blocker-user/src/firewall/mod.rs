@@ -5,6 +5,7 @@
 //! the jail's business.
 
 mod clock;
+mod features;
 mod memory;
 mod pins;
 mod slot;

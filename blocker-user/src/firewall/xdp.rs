@@ -17,6 +17,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::{
     Counters, Enforced, Firewall, FirewallError, Order, View,
     clock::Clock,
+    features::Features,
     pins::{PinDir, linked_interfaces},
     slot::Slot,
     trace,
@@ -86,11 +87,13 @@ impl Xdp {
 
     fn load(options: &Options, pins: &PinDir) -> Result<(Maps, Ports), FirewallError> {
         let v6_mask = v6_mask(options.ipv6_prefix);
+        let coarse_clock = u8::from(Features::detect().coarse_clock);
         let trace = u8::from(options.trace);
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.path())
             .override_global(global::V6_MASK, &v6_mask, true)
+            .override_global(global::COARSE_CLOCK, &coarse_clock, true)
             .override_global(global::TRACE, &trace, true);
         if !options.trace {
             trace::shrink_buffer(&mut loader);
