@@ -3,9 +3,12 @@
 //! costs.
 
 use aya::{
+    maps::MapType,
     programs::ProgramType,
-    sys::{BpfHelper, is_helper_supported},
+    sys::{BpfHelper, is_helper_supported, is_map_supported},
 };
+
+use super::FirewallError;
 
 /// What the program is built from that not every kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +18,12 @@ pub(super) struct Features {
 }
 
 impl Features {
-    pub(super) fn detect() -> Self {
+    /// An error where something is missing that nothing can stand in for.
+    pub(super) fn detect() -> Result<Self, FirewallError> {
+        // Links are younger (5.9) and cannot be asked for; attaching finds out about them.
+        if matches!(is_map_supported(MapType::RingBuf), Ok(false)) {
+            return Err(FirewallError::KernelTooOld("BPF ring buffers"));
+        }
         let coarse_clock = has_helper(BpfHelper::BPF_FUNC_ktime_get_coarse_ns);
         if !coarse_clock {
             tracing::warn!(
@@ -23,7 +31,7 @@ impl Features {
                  on time all the same, and a dropped packet costs some 15 ns more"
             );
         }
-        Self { coarse_clock }
+        Ok(Self { coarse_clock })
     }
 }
 

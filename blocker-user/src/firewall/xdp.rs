@@ -87,7 +87,7 @@ impl Xdp {
 
     fn load(options: &Options, pins: &PinDir) -> Result<(Maps, Ports), FirewallError> {
         let v6_mask = v6_mask(options.ipv6_prefix);
-        let coarse_clock = u8::from(Features::detect().coarse_clock);
+        let coarse_clock = u8::from(Features::detect()?.coarse_clock);
         let trace = u8::from(options.trace);
         let mut loader = EbpfLoader::new();
         loader

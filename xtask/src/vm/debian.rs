@@ -15,12 +15,12 @@ use super::machine::tool;
 use crate::cmd::{self, command};
 
 /// The suites with the kernels of the matrix, and the two where Debian's newest comes first.
-const SUITES: [&str; 5] = ["bullseye", "bookworm", "trixie", "stable-backports", "sid"];
+const SUITES: [&str; 5] = ["bullseye", "bookworm", "trixie", "trixie-backports", "sid"];
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Depends on the kernel that its suite would install on a virtual machine.
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
 /// What a kernel is made of. Newer ones come in several packages.
-const PARTS: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
+const PARTS: [&str; 4] = ["linux-base-", "linux-image-", "linux-binary-", "linux-modules-"];
 
 /// An apt that knows Debian's suites and nothing of what is installed here.
 pub(super) struct Apt {
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn each_version_of_the_mirror_is_known_once_and_the_newest_is_first() {
-        let table = "p | 7.3.4-1~bpo13+1 | mirror stable-backports/main amd64 Packages\n\
+        let table = "p | 7.3.4-1~bpo13+1 | mirror trixie-backports/main amd64 Packages\n\
             p |   7.2.13-1 | mirror sid/main amd64 Packages\n\
             p |   7.2.13-1 | mirror forky/main amd64 Packages\n";
         assert_eq!(versions(table), ["7.3.4-1~bpo13+1", "7.2.13-1"]);
@@ -279,7 +279,8 @@ mod tests {
     fn a_kernel_in_several_packages_is_found_whole() {
         let shown = "Package: linux-image-7\nDepends: dracut | initramfs-tools (>= 0.120), \
             linux-base-7 (= 7-1), linux-binary-7 (= 7-1), linux-modules-7 (= 7-1)\n";
-        assert_eq!(dependencies(shown), ["linux-binary-7=7-1", "linux-modules-7=7-1"]);
+        let parts = ["linux-base-7=7-1", "linux-binary-7=7-1", "linux-modules-7=7-1"];
+        assert_eq!(dependencies(shown), parts);
         assert!(dependencies("Package: a\n").is_empty());
     }
 }

@@ -129,7 +129,9 @@ fn attach(
     })?;
     let action = || format!("pin the link of {interface}");
     let link = program.take_link(id).map_err(FirewallError::bpf(action()))?;
-    let link = FdLink::try_from(link).map_err(FirewallError::bpf(action()))?;
+    // Before Linux 5.9 there was another way to attach, which no pin can hold.
+    let link = FdLink::try_from(link)
+        .map_err(|_| FirewallError::KernelTooOld("BPF links for XDP programs"))?;
     // The pin holds the link from here on; the descriptor is closed.
     drop(link.pin(pin).map_err(FirewallError::bpf(action()))?);
     let label = if in_mode == KernelMode::Skb { "generic" } else { "native" };

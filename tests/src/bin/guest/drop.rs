@@ -9,8 +9,10 @@ use blocker_tests::{
     doveblock::{Doveblock, is_attached, subject, verb},
     greeter::Greeter,
     netns::{ATTACKER, Family, SECOND, SERVER_LINK, Wire, World},
+    process::run,
     wait::{self, LIMIT},
 };
+use rustix::system::uname;
 
 /// A guarded port, and one that is none.
 const MAIL: u16 = 143;
@@ -44,7 +46,19 @@ pub(crate) fn loader() -> Result<String> {
     ensure!(detached.status.success(), "detach: {}", String::from_utf8_lossy(&detached.stderr));
     ensure!(!is_attached(&world)?, "detach left the program attached");
     attacker.probe(MAIL)?;
-    Ok(format!("{mode} on veth, adopted after kill -9, detached"))
+    Ok(format!("{mode} mode, adopted after kill -9, detached; {}", degraded(&log)?))
+}
+
+/// What the daemon says this kernel lacks. It has to be what it does lack.
+fn degraded(log: &str) -> Result<String> {
+    let release = uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+        bail!("the kernel calls itself {release}")
+    };
+    let says_so = log.contains("no coarse clock");
+    ensure!(says_so == ((major, minor) < (5, 11)), "on {release} the log says:\n{log}");
+    Ok(if says_so { "no coarse clock, and it says so" } else { "nothing lacking" }.to_owned())
 }
 
 pub(crate) fn on_veth() -> Result<String> {
@@ -56,7 +70,31 @@ pub(crate) fn on_virtio() -> Result<String> {
     let [server, client] = cards.as_slice() else {
         bail!("expected two virtio network cards, found {cards:?}")
     };
-    drops_the_banned(&World::over(Wire::Links { server, client })?)
+    let world = World::over(Wire::Links { server, client })?;
+    let plain = drops_the_banned(&world)?;
+    let jumbo = drops_with_jumbo_frames(&world)?;
+    Ok(format!("{plain}; {jumbo} mode with jumbo frames"))
+}
+
+/// The driver may refuse frames that do not fit a page, and then it has to be the network
+/// stack, and the log has to say so.
+fn drops_with_jumbo_frames(world: &World) -> Result<String> {
+    verb(world, &["detach"])?;
+    run(world.server.command("ip").args(["link", "set", "dev", SERVER_LINK, "mtu", "9000"]))?;
+    let _mail = Greeter::start(world, MAIL)?;
+    let doveblock = start(world)?;
+    let mode = mode(&doveblock)?;
+    let log = doveblock.whole_log();
+    ensure!(
+        mode == "native" || log.contains("falling back to generic"),
+        "generic mode without a word:\n{log}"
+    );
+    let attacker = Client::new(world, ATTACKER, Family::V4);
+    attacker.probe(MAIL)?;
+    doveblock.expect(&["ban", &attacker.address().to_string(), "--for", "1h"])?;
+    attacker.shut_out(MAIL)?;
+    Client::new(world, SECOND, Family::V4).probe(MAIL)?;
+    Ok(mode)
 }
 
 fn virtio_cards() -> Result<Vec<String>> {
@@ -120,6 +158,6 @@ fn start(world: &World) -> Result<Doveblock<'_>> {
 fn mode(doveblock: &Doveblock<'_>) -> Result<String> {
     let log = doveblock.whole_log();
     let said = format!("{SERVER_LINK}: attached in ");
-    let mode = log.lines().find_map(|line| line.split_once(&said)?.1.split(' ').next());
+    let mode = log.lines().rev().find_map(|line| line.split_once(&said)?.1.split(' ').next());
     mode.map(str::to_owned).with_context(|| format!("no word on how it attached:\n{log}"))
 }

@@ -17,8 +17,11 @@ use anyhow::Result;
 /// How the host knows our lines among those of the kernel.
 const MARK: &str = "guest:";
 
-/// What is tried, in this order. Gives what is worth knowing about a success.
-const SUITES: [(&str, fn() -> Result<String>); 4] = [
+/// Gives what is worth knowing about a success.
+type Suite = fn() -> Result<String>;
+
+/// What is tried, in this order.
+const SUITES: [(&str, Suite); 4] = [
     ("packets", packets::all),
     ("loader", drop::loader),
     ("drop-on-veth", drop::on_veth),
