@@ -132,9 +132,15 @@ fn userland() -> Result<Vec<initramfs::Entry>> {
 
 fn try_kernel(name: &str, apt: &Apt, userland: &[initramfs::Entry]) -> Verdict {
     let started = Instant::now();
-    let kernel = match kernel_of(name, apt) {
-        Ok(kernel) => kernel,
+    let directory = layout::vm().join(format!("linux_{name}"));
+    // What cannot be had is skipped. From there on there are no excuses.
+    let version = match fetch(name, apt, &directory) {
+        Ok(version) => version,
         Err(error) => return Verdict::Skipped(on_one_line(&error)),
+    };
+    let kernel = match Kernel::unpack(version, &directory) {
+        Ok(kernel) => kernel,
+        Err(error) => return Verdict::Failed(format!("{error:#}")),
     };
     eprintln!("==> booting {} under QEMU", kernel.release);
     let log = layout::vm().join(format!("linux_{name}.log"));
@@ -157,15 +163,18 @@ fn try_kernel(name: &str, apt: &Apt, userland: &[initramfs::Entry]) -> Verdict {
     }
 }
 
-fn kernel_of(name: &str, apt: &Apt) -> Result<Kernel> {
+/// Which version it is, once it is here.
+fn fetch<'a>(name: &str, apt: &'a Apt, directory: &Path) -> Result<&'a str> {
+    let is_of = |version: &str, line: &str| version.starts_with(&format!("{line}."));
     let version = apt.newest(|version| match name {
-        NEWEST => !MATRIX.iter().any(|line| version.starts_with(&format!("{line}."))),
-        line => version.starts_with(&format!("{line}.")),
+        NEWEST => !MATRIX.iter().any(|line| is_of(version, line)),
+        line => is_of(version, line),
     });
     let version = version.with_context(|| {
         format!("no suite of {} has that kernel ({})", apt.mirror(), apt.versions().join(", "))
     })?;
-    apt.kernel(version, &layout::vm().join(format!("linux_{name}")))
+    apt.fetch(version, directory)?;
+    Ok(version)
 }
 
 fn boot(kernel: &Kernel, userland: &[initramfs::Entry], log: &Path) -> Result<Outcome> {

@@ -22,6 +22,10 @@ const METAPACKAGE: &str = "linux-image-cloud-amd64";
 /// What a kernel is made of. Newer ones come in several packages.
 const PARTS: [&str; 4] = ["linux-base-", "linux-image-", "linux-binary-", "linux-modules-"];
 
+/// In a kernel's directory: its packages, until they are unpacked, and then its version.
+const DEBS: &str = "debs";
+const STAMP: &str = "version";
+
 /// An apt that knows Debian's suites and nothing of what is installed here.
 pub(super) struct Apt {
     root: PathBuf,
@@ -68,34 +72,22 @@ impl Apt {
         self.versions.iter().map(String::as_str).find(|version| wanted(version))
     }
 
-    /// The kernel of that version, fetched and unpacked into `directory` unless it is there.
-    pub(super) fn kernel(&self, version: &str, directory: &Path) -> Result<Kernel> {
-        let stamp = directory.join("version");
-        if fs::read_to_string(&stamp).is_ok_and(|found| found == version) {
-            return Kernel::unpacked(version, directory);
+    /// Puts the packages of the kernel of that version into `directory`, unless the kernel is
+    /// there already, unpacked.
+    pub(super) fn fetch(&self, version: &str, directory: &Path) -> Result<()> {
+        if is_unpacked(version, directory) {
+            return Ok(());
         }
         if directory.exists() {
             fs::remove_dir_all(directory)
                 .with_context(|| format!("failed to remove {}", directory.display()))?;
         }
-        let debs = directory.join("debs");
+        let debs = directory.join(DEBS);
         fs::create_dir_all(&debs)
             .with_context(|| format!("failed to create {}", debs.display()))?;
-        let packages = self.parts(version)?;
-        cmd::run(
-            self.command("apt-get").args(["-q", "download"]).args(&packages).current_dir(&debs),
-        )?;
-        for deb in files_in(&debs)? {
-            cmd::run(command("dpkg-deb").arg("-x").arg(&deb).arg(directory))?;
-        }
-        fs::remove_dir_all(&debs).context("failed to remove the unpacked packages")?;
-        if !directory.join("lib").exists() {
-            symlink("usr/lib", directory.join("lib")).context("failed to link lib")?;
-        }
-        let kernel = Kernel::unpacked(version, directory)?;
-        cmd::run(command(tool("depmod")?).arg("-b").arg(directory).arg(&kernel.release))?;
-        fs::write(&stamp, version).context("failed to note the version of the kernel")?;
-        Ok(kernel)
+        let mut download = self.command("apt-get");
+        download.args(["-q", "download"]).args(self.parts(version)?);
+        cmd::run(download.current_dir(&debs))
     }
 
     /// The packages below the metapackage that a kernel is made of, as `name=version`.
@@ -203,6 +195,27 @@ pub(super) struct Module {
 }
 
 impl Kernel {
+    /// The kernel whose packages were put into `directory`.
+    pub(super) fn unpack(version: &str, directory: &Path) -> Result<Self> {
+        if is_unpacked(version, directory) {
+            return Self::unpacked(version, directory);
+        }
+        let debs = directory.join(DEBS);
+        for deb in files_in(&debs)? {
+            cmd::run(command("dpkg-deb").arg("-x").arg(&deb).arg(directory))?;
+        }
+        fs::remove_dir_all(&debs).context("failed to remove the unpacked packages")?;
+        // Where packages of a merged /usr have their modules is not where depmod looks.
+        if !directory.join("lib").exists() {
+            symlink("usr/lib", directory.join("lib")).context("failed to link lib")?;
+        }
+        let kernel = Self::unpacked(version, directory)?;
+        cmd::run(command(tool("depmod")?).arg("-b").arg(directory).arg(&kernel.release))?;
+        fs::write(directory.join(STAMP), version)
+            .context("failed to note the version of the kernel")?;
+        Ok(kernel)
+    }
+
     fn unpacked(version: &str, directory: &Path) -> Result<Self> {
         let modules = directory.join("lib/modules");
         let releases = files_in(&modules)?;
@@ -234,6 +247,10 @@ impl Kernel {
         }
         files.iter().map(|file| module(file)).collect()
     }
+}
+
+fn is_unpacked(version: &str, directory: &Path) -> bool {
+    fs::read_to_string(directory.join(STAMP)).is_ok_and(|found| found == version)
 }
 
 fn module(file: &Path) -> Result<Module> {

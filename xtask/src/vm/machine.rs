@@ -38,12 +38,14 @@ pub(super) fn missing() -> Option<String> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Some("the machines are x86-64, and so must be what is built here".to_owned());
     }
+    if tool("apt-get").is_err() {
+        return Some("the kernels are Debian's, and this system has no apt to get them".to_owned());
+    }
     let needed = [
         (QEMU, "qemu-system-x86"),
-        ("apt-get", "apt, that is a Debian or Ubuntu"),
-        ("dpkg-deb", "dpkg"),
         ("depmod", "kmod"),
         ("ip", "iproute2"),
+        ("setpriv", "util-linux"),
         ("strip", "binutils"),
         ("xz", "xz-utils"),
     ];
