@@ -7,6 +7,7 @@ use aya::{
     programs::ProgramType,
     sys::{BpfHelper, is_helper_supported, is_map_supported},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::FirewallError;
 
@@ -30,8 +31,26 @@ impl Features {
                 "this kernel has no coarse clock for BPF (Linux 5.11 and later have): bans end \
                  on time all the same, and a dropped packet costs some 15 ns more"
             );
+            // The two came with the same version, and this one cannot be asked for.
+            raise_locked_memory();
         }
         Ok(Self { coarse_clock })
+    }
+}
+
+/// Before 5.11 maps count as locked memory, whole and from the start, and the usual limit is
+/// a small part of them.
+fn raise_locked_memory() {
+    let unlimited = Rlimit { current: None, maximum: None };
+    if getrlimit(Resource::Memlock) == unlimited {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Memlock, unlimited) {
+        tracing::warn!(
+            "this kernel counts BPF maps as locked memory, and the limit cannot be raised \
+             ({error}): if loading fails, start doveblock with LimitMEMLOCK=infinity (systemd), \
+             after `ulimit -l unlimited`, or with CAP_SYS_RESOURCE"
+        );
     }
 }
 
