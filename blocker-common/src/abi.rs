@@ -30,6 +30,10 @@ pub mod global {
     /// `[u64; 2]`, the mask of the IPv6 prefix that is counted and banned, as the two
     /// halves of an address in memory order.
     pub const V6_MASK: &str = "V6_MASK";
+    /// `u8`, zero where the kernel has no coarse clock (before 5.11) and the exact one, which
+    /// costs more to read, has to do. The verifier removes the branch that is not taken: on
+    /// such a kernel it would refuse a program that calls the coarse clock.
+    pub const COARSE_CLOCK: &str = "COARSE_CLOCK";
     /// `u8`, non-zero where the debug trace is wanted. At zero the verifier removes every
     /// instruction that belongs to it.
     pub const TRACE: &str = "TRACE";

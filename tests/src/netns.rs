@@ -1,4 +1,5 @@
-//! The world: a server and its clients in two network namespaces, joined by a veth pair.
+//! The world: a server and its clients in two network namespaces, joined by a veth pair
+//! (or by other interfaces, see [`Wire`]).
 //!
 //! ```text
 //!   namespace server                       namespace client
@@ -113,6 +114,13 @@ impl Namespace {
         })
     }
 
+    /// Moves an interface of the caller's namespace in here.
+    fn take(&self, link: &str, name: &str, mac: &str) -> Result<()> {
+        let mut ip = command("ip");
+        run(ip.args(["link", "set", "dev", link, "netns", &self.name, "name", name]))?;
+        self.configure(&format!("link set dev {name} address {mac}\n"))
+    }
+
     /// Has `ip` do one thing a line inside.
     fn configure(&self, lines: &str) -> Result<()> {
         let mut ip = command("ip");
@@ -138,8 +146,22 @@ pub struct World {
     pub claim: Claim,
 }
 
+/// What joins the two namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire<'a> {
+    /// A pair made for the world, and gone with it.
+    Veth,
+    /// Two interfaces of the caller's own namespace that a wire joins already. They keep
+    /// their driver, and come back when the world ends.
+    Links { server: &'a str, client: &'a str },
+}
+
 impl World {
     pub fn new() -> Result<Self> {
+        Self::over(Wire::Veth)
+    }
+
+    pub fn over(wire: Wire<'_>) -> Result<Self> {
         let claim = Claim::new()?;
         let world = Self {
             server: Namespace { name: claim.namespace("server") },
@@ -149,18 +171,25 @@ impl World {
         for namespace in [&world.server, &world.client] {
             run(command("ip").args(["netns", "add", &namespace.name]))?;
         }
-        world.server.configure(&server_lines(&world.client.name)?)?;
+        match wire {
+            Wire::Veth => world.server.configure(&format!(
+                "link add name {SERVER_LINK} address {SERVER_MAC} type veth \
+                 peer name {CLIENT_LINK} address {CLIENT_MAC} netns {}\n",
+                world.client.name
+            ))?,
+            Wire::Links { server, client } => {
+                world.server.take(server, SERVER_LINK, SERVER_MAC)?;
+                world.client.take(client, CLIENT_LINK, CLIENT_MAC)?;
+            }
+        }
+        world.server.configure(&server_lines()?)?;
         world.client.configure(&client_lines()?)?;
         Ok(world)
     }
 }
 
-fn server_lines(client: &str) -> Result<String, std::fmt::Error> {
-    let mut lines = format!(
-        "link set lo up\n\
-         link add name {SERVER_LINK} address {SERVER_MAC} type veth \
-         peer name {CLIENT_LINK} address {CLIENT_MAC} netns {client}\n"
-    );
+fn server_lines() -> Result<String, std::fmt::Error> {
+    let mut lines = "link set lo up\n".to_owned();
     address(&mut lines, SERVER_LINK, SERVER)?;
     writeln!(lines, "link set {SERVER_LINK} up")?;
     for host in CLIENTS {

@@ -54,6 +54,22 @@ fn user_cargo() -> Command {
     cargo
 }
 
+/// Builds a test of `package` that is a file of its own, and says where it is.
+pub(crate) fn test_binary(package: &str, test: &str) -> Result<PathBuf> {
+    let mut cargo = cmd::cargo("test", &layout::target());
+    cargo
+        .args(["--package", package, "--test", test, "--no-run", "--message-format=json"])
+        .env(layout::OBJECT_VAR, layout::object());
+    cmd::show(&cargo);
+    let messages = cmd::output(&mut cargo)?;
+    let executable = messages.lines().find_map(|message| {
+        let message: serde_json::Value = serde_json::from_str(message).ok()?;
+        let is_it = message["target"]["name"] == test && message["profile"]["test"] == true;
+        message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+    });
+    executable.with_context(|| format!("cargo does not say where the test {test} is"))
+}
+
 /// cargo for the BPF target, which has no precompiled `core`; building that is open to a
 /// stable compiler only when it is told to act as its own bootstrap.
 pub(crate) fn kernel_cargo(subcommand: &str) -> Result<Command> {

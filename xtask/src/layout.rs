@@ -43,6 +43,16 @@ pub(crate) fn sandbox() -> PathBuf {
     target().join("debug/sandbox")
 }
 
+/// The first process of the virtual machines.
+pub(crate) fn guest() -> PathBuf {
+    target().join("debug/guest")
+}
+
+/// Kernels, consoles and what else belongs to the virtual machines.
+pub(crate) fn vm() -> PathBuf {
+    target().join("vm")
+}
+
 /// Tools that were built for this checkout, in the shape of `cargo install --root`.
 pub(crate) fn tools() -> PathBuf {
     target().join("tools")

@@ -13,6 +13,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -58,6 +59,14 @@ enum Task {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Build, then boot Debian's kernels under QEMU and run doveblock there
+    ///
+    /// The loader, the packet tests and a drop of real packets, on each kernel of the matrix.
+    /// Kernels and consoles are kept in target/vm.
+    Vm {
+        /// Only this one: 5.10, 6.1, 6.12 or newest
+        kernel: Option<String>,
+    },
     /// Check formatting, clippy for both halves, and the rules of the house
     Lint,
 }
@@ -73,6 +82,7 @@ fn main() -> ExitCode {
         Task::Run { args } => run::doveblock(&args),
         Task::Test { filter, deny_skipped } => test::all(filter.as_deref(), deny_skipped),
         Task::Bench { bench } => bench::run(&bench),
+        Task::Vm { kernel } => vm::task(kernel.as_deref()),
         Task::Lint => lint::task(),
     };
     done.unwrap_or_else(|error| {

@@ -17,13 +17,16 @@ const fn package(name: &'static str, program: &'static str, sandbox: bool) -> Pa
     Package { name, program, sandbox }
 }
 
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 9] = [
     package("dovecot-core", "dovecot", true),
     package("dovecot-imapd", "imap-login", true),
     package("dovecot-pop3d", "pop3-login", true),
     package("dovecot-managesieved", "managesieve-login", true),
     package("iproute2", "ip", true),
     package("bpftool", "bpftool", false),
+    // Boot the kernels of the matrix, and sort their modules.
+    package("qemu-system-x86", "qemu-system-x86_64", false),
+    package("kmod", "modprobe", false),
     // Judges the same log lines as doveblock.
     package("fail2ban", "fail2ban-regex", false),
 ];

@@ -12,13 +12,15 @@ use anyhow::{Context as _, Result};
 use crate::{
     build, cmd, layout, lint, packages,
     report::{Report, Suite},
-    setup,
+    setup, vm,
 };
 
 /// Packages with tests that run on the host. Unit, integration and doc tests of each.
 const ON_THE_HOST: [&str; 3] = ["blocker-common", "blocker-user", "xtask"];
 /// Drives the built daemon, as root.
 const END_TO_END: &str = "blocker-tests";
+/// Debian's kernels, one test each.
+const VIRTUAL_MACHINES: &str = "vm";
 
 /// How long output may still come in when its process has ended. A daemon that a test left
 /// behind keeps the pipe open for ever.
@@ -53,6 +55,7 @@ pub(crate) fn all(filter: Option<&str>, deny_skipped: bool) -> Result<ExitCode> 
     }
     // A filter is for the quick turn while writing.
     if filter.is_none() {
+        report.add(suite(VIRTUAL_MACHINES, &mut vm::as_command()?, &mut io::stdout()));
         for failed in lint::all() {
             report.step_failed(&format!("lint: {failed}"));
         }

@@ -6,6 +6,7 @@
 
 mod bpffs;
 mod clock;
+mod features;
 mod interface;
 mod memory;
 mod pins;
@@ -142,6 +143,9 @@ pub enum FirewallError {
 
     #[error("doveblock needs CAP_BPF and CAP_NET_ADMIN (or root) and lacks {0}")]
     Capabilities(String),
+
+    #[error("this kernel has no {0}, which doveblock needs: use Linux 5.10 or later")]
+    KernelTooOld(&'static str),
 
     #[error(
         "this doveblock was built without its kernel program; build it with `cargo xtask build`"

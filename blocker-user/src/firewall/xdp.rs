@@ -19,8 +19,8 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, interface::Interface,
-    pins::PinDir, slot::Slot, trace,
+    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, features::Features,
+    interface::Interface, pins::PinDir, slot::Slot, trace,
 };
 use maps::{Maps, count};
 use start::Start;
@@ -142,11 +142,13 @@ impl Drop for Xdp {
 
 fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
+    let coarse_clock = u8::from(Features::detect()?.coarse_clock);
     let trace = u8::from(options.trace);
     let mut loader = EbpfLoader::new();
     loader
         .default_map_pin_directory(pins.path())
         .override_global(global::V6_MASK, &v6_mask, true)
+        .override_global(global::COARSE_CLOCK, &coarse_clock, true)
         .override_global(global::TRACE, &trace, true);
     if !options.trace {
         trace::shrink_buffer(&mut loader);

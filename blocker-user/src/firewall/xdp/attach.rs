@@ -156,7 +156,9 @@ pub(super) fn attach(
     })?;
     let action = || format!("pin the link of {name}");
     let link = program.take_link(id).map_err(FirewallError::bpf(action()))?;
-    let link = FdLink::try_from(link).map_err(FirewallError::bpf(action()))?;
+    // Before Linux 5.9 there was another way to attach, which no pin can hold.
+    let link = FdLink::try_from(link)
+        .map_err(|_| FirewallError::KernelTooOld("BPF links for XDP programs"))?;
     match fs::remove_file(&pin) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(FirewallError::io(action())(error));
