@@ -116,8 +116,8 @@ fn prefix(line: &mut String, random: &mut Random, second: u64, message: &Message
         ),
         _ => {
             let micros = random.below(1_000_000);
-            let date = format_args!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-            write!(line, "{date}.{micros:06}+00:00 mail {program}[{pid}]: ")
+            write!(line, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+                .and_then(|()| write!(line, ".{micros:06}+00:00 mail {program}[{pid}]: "))
         }
     };
     if !service.is_empty() && kind >= 3 {
