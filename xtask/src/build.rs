@@ -31,27 +31,13 @@ fn kernel() -> Result<()> {
 
 fn user() -> Result<PathBuf> {
     eprintln!("==> building the user half");
-    cmd::run(user_cargo().env(layout::OBJECT_VAR, layout::object()))
-        .context("could not build the user half")?;
+    cmd::run(
+        cmd::cargo("build", &layout::target())
+            .args(["--release", "--package", "blocker-user"])
+            .env(layout::OBJECT_VAR, layout::object()),
+    )
+    .context("could not build the user half")?;
     expect_file(layout::binary())
-}
-
-/// The daemon for tasks that load nothing into the kernel: with the object only where it was
-/// built before.
-pub(crate) fn user_alone() -> Result<PathBuf> {
-    setup::rust()?;
-    if layout::object().exists() {
-        return user();
-    }
-    eprintln!("==> building the user half, without a kernel program");
-    cmd::run(&mut user_cargo()).context("could not build the user half")?;
-    expect_file(layout::binary())
-}
-
-fn user_cargo() -> Command {
-    let mut cargo = cmd::cargo("build", &layout::target());
-    cargo.args(["--release", "--package", "blocker-user"]);
-    cargo
 }
 
 /// Builds a test of `package` that is a file of its own, and says where it is.

@@ -52,7 +52,7 @@ struct Contestant {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let binary = build::user_alone()?;
+    let binary = build::both_halves()?;
     let load = machine::load();
     let directory = layout::target().join("bench");
     fs::create_dir_all(&directory).context("failed to make target/bench")?;
