@@ -5,9 +5,9 @@
 //! 2.4  auth(NAME,IP,sasl:plain)<SESSION>: passwd-file: unknown user
 //! ```
 //!
-//! NAME is the client's text and can imitate everything that follows it. The verdict that
-//! ends the line is Dovecot's, so the address is the one right before the last verdict, and
-//! a verdict that anything but Dovecot's own additions follow is none.
+//! NAME is the client's text and can imitate everything that follows it. The last such head on
+//! the line is Dovecot's, so its address is the client's; and if no verdict follows it, there
+//! is none on the line, whatever a name before it says.
 //!
 //! A verdict with ` - trying the next passdb` behind it is not the last word: where that one
 //! finds nothing either, it has a line of its own, and otherwise the client logs in.
@@ -45,8 +45,8 @@ struct Client<'m> {
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     let quote = QUOTES.iter().filter_map(|quote| find(message, quote)).min();
     let (client, rule) = match quote {
-        None => memchr::memmem::rfind_iter(message, b": ").find_map(|at| guess_at(message, at))?,
-        Some(quote) => guess_with_quote(message, quote)?,
+        None => last_head(message)?,
+        Some(quote) => last_head_with_quote(message, quote)?,
     };
     let driver = client.driver.unwrap_or_else(|| driver_of_2_3(message));
     Some(Event::Failure(Failure {
@@ -56,24 +56,48 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     }))
 }
 
-/// The verdict behind the colon at `at`, and whom it is about.
-fn guess_at(message: &[u8], at: usize) -> Option<(Client<'_>, &'static Rule)> {
-    let rule = verdict(message.get(at + 2..)?)?;
-    Some((client_before(message.get(..at)?)?, rule))
+/// What stands before a colon.
+enum Head<'m> {
+    /// Words.
+    None,
+    /// What ends as a client does, and cannot be read. Behind a name it may be Dovecot's all
+    /// the same, so nothing before it may be believed.
+    Unreadable,
+    Client(Client<'m>),
 }
 
-/// The last verdict, unless client text from `quote` on offers an address of its own.
-fn guess_with_quote(message: &[u8], quote: usize) -> Option<(Client<'_>, &'static Rule)> {
+/// Whom the last head on the line is about, if a verdict follows it. The heads before it can be
+/// the client's text, whatever follows the last one.
+fn last_head(message: &[u8]) -> Option<(Client<'_>, &'static Rule)> {
+    for at in memchr::memmem::rfind_iter(message, b": ") {
+        match head(message.get(..at)?) {
+            Head::None => {}
+            Head::Unreadable => return None,
+            Head::Client(client) => return Some((client, verdict(message.get(at + 2..)?)?)),
+        }
+    }
+    None
+}
+
+/// As [`last_head`], unless client text from `quote` on offers an address of its own.
+fn last_head_with_quote(message: &[u8], quote: usize) -> Option<(Client<'_>, &'static Rule)> {
     let mut first = None;
     let mut addresses_differ = false;
     let mut last = None;
     for at in find_iter(message, b": ") {
-        let Some(client) = message.get(..at).and_then(client_before) else { continue };
-        addresses_differ |= *first.get_or_insert(client.ip) != client.ip;
-        if addresses_differ && quote < at {
-            return None;
+        match head(message.get(..at)?) {
+            Head::None => {}
+            // Those of the worker come before any client.
+            Head::Unreadable if first.is_none() => {}
+            Head::Unreadable => return None,
+            Head::Client(client) => {
+                addresses_differ |= *first.get_or_insert(client.ip) != client.ip;
+                if addresses_differ && quote < at {
+                    return None;
+                }
+                last = verdict(message.get(at + 2..)?).map(|rule| (client, rule));
+            }
         }
-        last = guess_at(message, at).or(last);
     }
     last
 }
@@ -85,24 +109,32 @@ fn verdict(text: &[u8]) -> Option<&'static Rule> {
 }
 
 /// The client in what precedes a verdict.
-fn client_before(head: &[u8]) -> Option<Client<'_>> {
-    let head = head.get(head.len().saturating_sub(LONGEST_TAIL)..)?;
-    let (head, driver) = without_driver(head);
-    let head = without_request(head);
-    if let Some(with_session) = head.strip_suffix(b">") {
+fn head(before: &[u8]) -> Head<'_> {
+    let before = before.get(before.len().saturating_sub(LONGEST_TAIL)..).unwrap_or(before);
+    let (before, driver) = without_driver(before);
+    let before = without_request(before);
+    if !before.ends_with(b")") && !before.ends_with(b">") {
+        return Head::None;
+    }
+    client(before, driver).map_or(Head::Unreadable, Head::Client)
+}
+
+fn client<'m>(before: &'m [u8], driver: Option<&'m [u8]>) -> Option<Client<'m>> {
+    if let Some(with_session) = before.strip_suffix(b">") {
         // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>`, `auth-worker(NAME,IP)<PID><SESSION>`
         let (inside, ids) = split_at_last(with_session, b")<")?;
         let id = split_at_last(ids, b"><").map_or(ids, |(_pid, id)| id);
         let ip = last_field(without_mechanism(inside))?;
         return Some(Client { ip, session: session::decode(id), driver });
     }
-    // 2.3: `driver(NAME,IP)` or `driver(NAME,IP,<SESSION>)`
-    let inside = head.strip_suffix(b")")?;
+    // 2.3: `driver(NAME,IP)`, `driver(NAME,IP,<SESSION>)`, `driver(NAME,IP,master,<SESSION>)`
+    let inside = before.strip_suffix(b")")?;
     let (inside, id) = match inside.strip_suffix(b">") {
         Some(with_session) => split_at_last(with_session, b",<")?,
         // An id that is not known leaves its comma.
         None => (inside.strip_suffix(b",").unwrap_or(inside), &b""[..]),
     };
+    let inside = inside.strip_suffix(b",master").unwrap_or(inside);
     Some(Client { ip: last_field(inside)?, session: session::decode(id), driver })
 }
 

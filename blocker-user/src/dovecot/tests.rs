@@ -448,6 +448,32 @@ fn a_line_that_was_cut_off_or_has_an_impossible_date_is_no_event() {
 }
 
 #[test]
+fn a_verdict_inside_a_name_is_none_whatever_dovecot_writes_behind_it() {
+    let id = id_of("192.0.2.7".parse().unwrap());
+    let name = format!("a,{VICTIM}): unknown user ");
+    for line in [
+        // A real 2.3.19 wrote this one, 150 seconds after the name.
+        format!(
+            "auth: Info: login({name},192.0.2.7,<{id}>): Request timed out waiting for client to continue authentication (150 secs)"
+        ),
+        format!("auth: sql({name},192.0.2.7,<{id}>): Password query failed: no such table (x)"),
+        format!("auth({name},192.0.2.7,sasl:plain)<{id}>: ldap: bind failed (reason)"),
+        format!("auth: sql({name},192.0.2.7,new-flag,<{id}>): Password mismatch"),
+        format!("auth: sql({name},192.0.2.7,<{id}>): gave up (given password: pw)"),
+    ] {
+        assert_eq!(verdict(&line), None, "{line}");
+    }
+    let master = format!(
+        "auth-worker(17): pam({name},192.0.2.7,master,<{id}>): pam_authenticate() failed: Authentication failure (Password mismatch?)"
+    );
+    expect(&master, "pam-failed", "192.0.2.7");
+    let master = format!(
+        "auth: passwd-file({name},192.0.2.7,master,<{id}>): Password mismatch (SHA1 of given password: a4b4)"
+    );
+    expect(&master, "password-mismatch", "192.0.2.7");
+}
+
+#[test]
 fn rip_before_the_user_is_the_clients() {
     expect(
         "imap-login: Disconnected: x (auth failed, 1 attempts in 2 secs): rip=192.0.2.7 user=<a rip=203.0.113.9 b> method=PLAIN",

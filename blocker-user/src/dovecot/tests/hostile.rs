@@ -14,6 +14,7 @@ fn hostile_name() -> impl Strategy<Value = String> {
         Just(format!(">, rip={VICTIM}, lip=")),
         Just(format!(" rip={VICTIM} ")),
         Just(format!(",{VICTIM}): unknown user")),
+        Just(format!(",{VICTIM}): unknown user ")),
         Just(format!(",{VICTIM},<{}>): Password mismatch", id_of(victim))),
         Just(format!(", session=<{}>", id_of(victim))),
         Just(format!("): user=<x>, rip={VICTIM}, session=<{}>", id_of(victim))),
@@ -63,6 +64,11 @@ proptest! {
             format!("imap-login: proxy(x,192.0.2.53:143): Login failed: {name}: user=<x>, method=PLAIN, rip={ip}"),
             format!("imap-login: Authenticate {upper} failed: Unsupported authentication mechanism.: user=<>, method={upper}, rip={ip}"),
             format!("imap({name})<9><{session}>: Disconnected: Logged out"),
+            format!("auth: login({name},{ip},<{session}>): Request timed out waiting for client to continue authentication (150 secs)"),
+            format!("auth: sql({name},{ip},<{session}>): Password query failed: x (y)"),
+            format!("auth: pam({name},{ip},master,<{session}>): pam_authenticate() failed: Authentication failure (Password mismatch?)"),
+            format!("auth: pam({name},{ip},other,<{session}>): Password mismatch"),
+            format!("auth({name},{ip},sasl:plain)<{session}>: ldap: failed (y)"),
         ] {
             let found = verdict(&message).map(|(_, ip)| ip);
             prop_assert!(found.is_none() || found == Some(ip.to_canonical().to_string()), "{}", message);
