@@ -45,7 +45,7 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let waiter = Waiter::new().map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
     let stats = Arc::new(Stats::default());
-    let server = Server::bind(&config.socket)?;
+    let mut server = Server::bind(&config.socket)?;
 
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;

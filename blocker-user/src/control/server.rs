@@ -5,7 +5,7 @@ use std::{io, os::unix::net::UnixListener, path::Path, sync::Arc, thread, time::
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
+use tokio::{net::UnixStream, runtime::Runtime, sync::Semaphore, time::timeout};
 
 use super::{
     answer::{self, Context},
@@ -29,29 +29,30 @@ const MAX_READERS: usize = 4;
 pub struct Server {
     listener: UnixListener,
     place: Arc<Place>,
+    /// What serves it, once it is served.
+    ready: Option<(Runtime, Signals)>,
 }
 
 impl Server {
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        // First, so that a signal during the start cannot end it half-way: it is obeyed as
+        // soon as there is something to stop.
+        let ready = ready().map_err(|source| SocketError::Io { path: path.to_owned(), source })?;
         let (listener, place) = Place::take(path)?;
-        Ok(Self { listener, place: Arc::new(place) })
+        Ok(Self { listener, place: Arc::new(place), ready: Some(ready) })
     }
 
     /// Starts answering, and stops the pipeline on SIGTERM and SIGINT. Where it does not stop
     /// and a second signal comes, the socket is removed and `give_up` is called.
     pub fn serve(
-        &self,
+        &mut self,
         context: Context,
         give_up: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(MAX_READERS)
-            .build()?;
-        let (listener, signals) = {
+        let Some((runtime, signals)) = self.ready.take() else { return Ok(()) };
+        let listener = {
             let _within = runtime.enter();
-            let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-            (listener, Signals::take()?)
+            tokio::net::UnixListener::from_std(self.listener.try_clone()?)?
         };
         let context = Arc::new(context);
         let place = Arc::clone(&self.place);
@@ -67,6 +68,18 @@ impl Server {
         })?;
         Ok(())
     }
+}
+
+fn ready() -> io::Result<(Runtime, Signals)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_READERS)
+        .build()?;
+    let signals = {
+        let _within = runtime.enter();
+        Signals::take()?
+    };
+    Ok((runtime, signals))
 }
 
 impl Drop for Server {

@@ -42,7 +42,7 @@ impl World {
             let banned_at = LogTime::EPOCH;
             memory.ban(&Order { subject, banned_at, expires: None, attempts: 0 }).unwrap();
         }
-        let server = Server::bind(&dir.path().join("sock")).unwrap();
+        let mut server = Server::bind(&dir.path().join("sock")).unwrap();
         let context = Context {
             jail: "dovecot",
             mode: "normal".to_owned(),

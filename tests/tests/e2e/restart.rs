@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{
     client::Client,
-    doveblock::{Doveblock, is_attached, subject},
+    doveblock::{Doveblock, is_attached, socket, subject, verb},
     greeter::Greeter,
     netns::{ATTACKER, Family, World},
     recording::Recording,
@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_killed_daemons_bans_stay_and_are_adopted", &[], |world| restart(world, true)),
         trial("a_stopped_daemons_bans_stay_and_are_adopted", &[], |world| restart(world, false)),
+        trial("a_signal_during_the_start_leaves_nothing_half_done", &[], signalled),
         trial("other_interfaces_after_a_restart", &[], interfaces),
     ]
 }
@@ -86,5 +87,26 @@ fn interfaces(world: &World) -> Result<()> {
     ensure!(doveblock.listed("203.0.113.1")?.is_some());
     ensure!(doveblock.json(&["status"])?["interfaces"] == serde_json::json!(["lo"]));
     ensure!(doveblock.whole_log().contains("falling back to generic"), "lo has no native XDP");
+    Ok(())
+}
+
+/// It ends before it did anything, or after it did everything.
+fn signalled(world: &World) -> Result<()> {
+    let log = world.claim.dir().join("mail.log");
+    Recording::new(&log).append("")?;
+    for delay in (0..120).step_by(3) {
+        let mut doveblock = Doveblock::spawn(world, &log, &[])?;
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        doveblock.signal(rustix::process::Signal::TERM)?;
+        let code = doveblock.stop()?;
+        let pins = world.claim.pins();
+        if code == 0 {
+            ensure!(is_attached(world)?, "{delay} ms: stopped, and not attached");
+            ensure!(pins.join("doveblock").exists(), "{delay} ms: the program is not pinned");
+            verb(world, &["detach"])?;
+        }
+        ensure!(!pins.exists(), "{delay} ms, exit {code}: pins are left");
+        ensure!(!socket(world).exists(), "{delay} ms, exit {code}: the socket is left");
+    }
     Ok(())
 }
