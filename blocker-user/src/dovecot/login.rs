@@ -20,7 +20,7 @@ use super::{
     event::{Event, Failure, Guesses, Session},
     rules::{
         self, AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS,
-        Rule, SASL_UNFINISHED, TLS_UNFINISHED,
+        Rule, SASL_UNFINISHED, TLS_UNFINISHED, UNSUPPORTED_MECHANISM,
     },
     scan::{address, contains, find, find_iter, number, split_at, split_at_byte, split_at_last},
     session,
@@ -38,7 +38,12 @@ const ENDED: [&[u8]; 5] = [
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
 /// Reasons and codes for which no number of attempts is guilt.
-const SERVERS: [&[u8]; 6] = [
+const SERVERS: [&[u8]; 10] = [
+    // Those behind a right password.
+    b"login_disabled",
+    b"pass_expired",
+    b"anonymous_auth_disabled",
+    b"proxy_dest_redirecting",
     b"temp_fail",
     b"internal",
     b"auth_process",
@@ -70,11 +75,13 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     let rule = rule(head, words, fields)?;
     let ip = client(fields, rule.mode == Mode::Aggressive)?;
     let session = session_of(fields, ip, check)?;
-    let (attempts, waited) = numbers(words);
+    let tries = Tries::of(words);
+    // Hidden guesses without a number: at least one, and what the connection ended on.
+    let unknown = if *rule == AUTH_FAILED { 2 } else { 1 };
     Some(Event::Failure(Failure {
         session,
-        guesses: Guesses::Total(attempts),
-        waited,
+        guesses: Guesses::Total(tries.failed.unwrap_or(unknown).max(1)),
+        waited: tries.waited,
         ..Failure::new(ip, rule)
     }))
 }
@@ -101,7 +108,7 @@ fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
         return None;
     }
     // Auth answers at once where it works; who leaves after a wait was kept waiting.
-    if *rule == AUTH_NOT_READY && !numbers(words).1.is_zero() {
+    if *rule == AUTH_NOT_READY && !Tries::of(words).waited.is_zero() {
         return overlong();
     }
     if *rule != NO_AUTH_ATTEMPTS && *rule != TLS_UNFINISHED {
@@ -133,13 +140,23 @@ fn hides_guesses(words: &[u8], fields: &[u8]) -> bool {
     /// Honest clients try again, or by another mechanism, but not for ever.
     const MOST_TRIES: u32 = 2;
     let Some((before, last)) = last_group(words) else { return false };
-    let is_unfinished = reason(words).is_some_and(|rule| *rule == SASL_UNFINISHED);
-    if is_unfinished {
-        return numbers(words).0 > 1 || !contains(fields, b"user=<>");
+    let guesses = Tries::of(words);
+    match reason(words) {
+        Some(rule) if *rule == SASL_UNFINISHED => {
+            guesses.failed.is_some_and(|failed| failed > 1) || !contains(fields, b"user=<>")
+        }
+        Some(rule) if *rule == UNSUPPORTED_MECHANISM => {
+            guesses.failed.is_none() && !contains(fields, b"user=<>")
+        }
+        Some(_) => false,
+        None => {
+            let servers = |text: &[u8]| SERVERS.iter().any(|it| contains(text, it));
+            let is_servers = servers(last) || servers(before);
+            // Where some succeeded, the others did not fail for what the last one met.
+            let are_told_apart = guesses.successes > 0;
+            (are_told_apart || !is_servers) && guesses.failed > Some(MOST_TRIES)
+        }
     }
-    // Of these the server's side is the cause, however often it was tried.
-    let is_servers = [last, before].iter().any(|text| SERVERS.iter().any(|it| contains(text, it)));
-    reason(words).is_none() && numbers(words).0 > MOST_TRIES && !is_servers
 }
 
 /// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the
@@ -148,15 +165,36 @@ fn session_of(fields: &[u8], ip: IpAddr, check: SessionCheck) -> Option<Option<S
     session::checked(session::last(fields), ip, check)
 }
 
-/// The N and M of `N attempts in M secs` and `waited M secs`, which only Dovecot writes.
-fn numbers(words: &[u8]) -> (u32, Duration) {
-    let before = |end: &[u8]| {
-        let (head, _) = split_at_last(words, end)?;
-        let start = head.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
-        number(head.get(start..)?).map(|(value, _)| value)
-    };
-    let secs = before(b" secs)").unwrap_or(0);
-    (before(b" attempts").unwrap_or(1).max(1), Duration::from_secs(secs.into()))
+/// The numbers that Dovecot writes into a reason, and only Dovecot.
+struct Tries {
+    /// N of `N attempts`; N - X of 2.4's `X/N successful auths`.
+    failed: Option<u32>,
+    /// X of that.
+    successes: u32,
+    /// M of `in M secs` and `waited M secs`.
+    waited: Duration,
+}
+
+impl Tries {
+    fn of(words: &[u8]) -> Self {
+        let secs = number_before(words, b" secs)").map_or(0, |(secs, _)| secs);
+        let waited = Duration::from_secs(secs.into());
+        if let Some((all, before)) = number_before(words, b" successful auths")
+            && let Some((successes, _)) = number_before(before, b"/")
+        {
+            return Self { failed: Some(all.saturating_sub(successes)), successes, waited };
+        }
+        let failed = number_before(words, b" attempts").map(|(attempts, _)| attempts);
+        Self { failed, successes: 0, waited }
+    }
+}
+
+/// The number right before the last `end`, and what is before it.
+fn number_before<'w>(words: &'w [u8], end: &[u8]) -> Option<(u32, &'w [u8])> {
+    let (head, _) = split_at_last(words, end)?;
+    let start = head.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |at| at + 1);
+    let (before, digits) = head.split_at_checked(start)?;
+    number(digits).map(|(value, _)| (value, before))
 }
 
 /// Splits at the first `): ` that a field follows, which is before all client text, or, where

@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr};
 pub use table::RULES;
 pub(super) use table::{
     AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, NO_AUTH_ATTEMPTS, PAM_MODULE, SASL_UNFINISHED,
-    TLS_UNFINISHED,
+    TLS_UNFINISHED, UNSUPPORTED_MECHANISM,
 };
 
 /// Which lines count, with fail2ban's meaning: aggressive is normal and more.

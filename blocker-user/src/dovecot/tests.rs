@@ -1,5 +1,6 @@
 //! Whole lines of every kind.
 
+mod ends;
 mod hostile;
 
 use super::{Event, Guesses, Judge, Mode, RULES, SessionCheck, Settings, session::tests::id_of};
@@ -384,56 +385,6 @@ fn a_connection_is_known_by_its_session_and_tells_how_often_it_guessed() {
     assert_eq!(failure("client didn't finish SASL auth, waited 3 secs").waited.as_secs(), 3);
     assert!(probe.session.is_some());
     assert_eq!(probe.session, guesses.session);
-}
-
-#[test]
-fn guesses_do_not_hide_behind_what_a_connection_ended_on() {
-    let fields = "method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>";
-    let line = |words: &str, user: &str| {
-        format!("imap-login: Disconnected: Connection closed {words}: user=<{user}>, {fields}")
-    };
-    for words in [
-        "(sent invalid base64 in response)",
-        "(client didn't finish SASL auth, waited 3 secs)",
-        "(auth aborted by client, 12 attempts in 60 secs) (auth_aborted_by_client)",
-        "(user disabled, 12 attempts in 60 secs) (user_disabled)",
-    ] {
-        expect(&line(words, "alice"), "auth-failed", "192.0.2.7");
-    }
-    expect(&line("(sent invalid base64 in response)", ""), "sasl-unfinished", "192.0.2.7");
-    for words in [
-        "(user disabled, 1 attempts in 2 secs) (user_disabled)",
-        "(temporary auth failure, 9 attempts in 60 secs) (temp_fail)",
-    ] {
-        assert_eq!(verdict(&line(words, "alice")), None, "{words}");
-    }
-}
-
-#[test]
-fn elements_of_the_admins_own_cannot_name_an_address() {
-    let head = "imap-login: Disconnected: Connection closed (no auth attempts in 1 secs): ";
-    let true_id = "session=<AAAAAAAAAADAAAIH>";
-    let at_the_end = format!("{head}localname=x rip={VICTIM}, user=<>, rip=192.0.2.7, {true_id}");
-    expect(&at_the_end, "no-auth-attempts", "192.0.2.7");
-    for fields in [
-        format!("localname=x rip={VICTIM}, user=<>, rip=192.0.2.7, lip=192.0.2.1"),
-        format!("user=<>, rip=192.0.2.7, {true_id}, sni=x, rip={VICTIM}"),
-        format!("user=<>, rip=192.0.2.7, TLS handshaking: invalid: /CN=x, rip={VICTIM}, (y)"),
-        format!("localname=x rip={VICTIM}, user=<bob>, rip=192.0.2.7, lip=192.0.2.1"),
-    ] {
-        assert_eq!(verdict(&format!("{head}{fields}")), None, "{fields}");
-    }
-    expect(
-        &format!("{head}real_rip=192.0.2.9, user=<>, rip=192.0.2.7"),
-        "no-auth-attempts",
-        "192.0.2.7",
-    );
-}
-
-#[test]
-fn a_subject_that_reads_like_an_alert_excuses_nobody() {
-    let line = "imap-login: Disconnected: Connection closed (no auth attempts in 1 secs): user=<>, rip=192.0.2.7, TLS: Received invalid SSL certificate: x: /CN=alert unknown ca";
-    expect(line, "no-auth-attempts", "192.0.2.7");
 }
 
 #[test]

@@ -54,7 +54,7 @@ static CLEARTEXT_REFUSED: Rule = Rule {
     source: LOGIN_COMMON,
     example: "pop3-login: Disconnected: Connection closed (tried to use disallowed plaintext auth): user=<>, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>",
 };
-static UNSUPPORTED_MECHANISM: Rule = Rule {
+pub(in crate::dovecot) static UNSUPPORTED_MECHANISM: Rule = Rule {
     name: "unsupported-mechanism",
     mode: Mode::Normal,
     place: Place::Reason,
