@@ -1,7 +1,9 @@
 //! Serves the control socket on a thread of its own, to no more clients at once, and for no
 //! longer, than a daemon can bear.
 
-use std::{io, os::unix::net::UnixListener, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    fs::File, io, os::unix::net::UnixListener, path::Path, sync::Arc, thread, time::Duration,
+};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -70,7 +72,13 @@ impl Server {
     }
 }
 
+/// What takes signals and will serve the socket.
 fn ready() -> io::Result<(Runtime, Signals)> {
+    /// For polling, waking it, and a pair with a copy for signals: tokio panics where there
+    /// are none for the latter, so it is asked first whether there are.
+    const DESCRIPTORS: usize = 5;
+    let spare = [(); DESCRIPTORS].map(|()| File::open("/dev/null"));
+    spare.into_iter().collect::<io::Result<Vec<File>>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_READERS)

@@ -209,10 +209,12 @@ fn with_descriptors(world: &World, log: &Path, limit: u32) -> Result<bool> {
     let said = world.claim.dir().join("few.log");
     let mut process = Process::spawn("doveblock", &command, &fs::File::create(&said)?)?;
     wait::until(LIMIT, "doveblock to start or end", || {
+        let text = fs::read_to_string(&said)?;
+        ensure!(!text.contains("panicked"), "{limit} descriptors: {text}");
         if process.ended()?.is_some() {
             return Ok(Some(false));
         }
-        Ok(fs::read_to_string(&said)?.contains("ready").then_some(true))
+        Ok(text.contains("ready: ").then_some(true))
     })
 }
 
