@@ -90,11 +90,14 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
 /// says more than that, and can excuse it.
 fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
     let by_cause = || rules::by_cause(words);
-    if hides_guesses(words, fields) {
-        return Some(&AUTH_FAILED);
-    }
     let by_reason = match last_group(words) {
-        Some(_) => reason(words),
+        Some((before, last)) => {
+            let by_reason = reason(before, last);
+            if hides_guesses(words, by_reason, fields) {
+                return Some(&AUTH_FAILED);
+            }
+            by_reason
+        }
         None => by_cause().or_else(|| rules::by_head(head)),
     };
     // An overlong line is its client's doing, though 2.4.1 gives it the reason of a full
@@ -136,12 +139,11 @@ fn refuses_certificate(text: &[u8]) -> bool {
 
 /// A connection that guessed and then did something else to end on: the reason is of the last
 /// thing it did. Versions before 2.4 give no number there, but name whom the guesses were for.
-fn hides_guesses(words: &[u8], fields: &[u8]) -> bool {
+fn hides_guesses(words: &[u8], reason: Option<&Rule>, fields: &[u8]) -> bool {
     /// Honest clients try again, or by another mechanism, but not for ever.
     const MOST_TRIES: u32 = 2;
-    let Some((before, last)) = last_group(words) else { return false };
     let guesses = Tries::of(words);
-    match reason(words) {
+    match reason {
         Some(rule) if *rule == SASL_UNFINISHED => {
             guesses.failed.is_some_and(|failed| failed > 1) || !contains(fields, b"user=<>")
         }
@@ -150,8 +152,7 @@ fn hides_guesses(words: &[u8], fields: &[u8]) -> bool {
         }
         Some(_) => false,
         None => {
-            let servers = |text: &[u8]| SERVERS.iter().any(|it| contains(text, it));
-            let is_servers = servers(last) || servers(before);
+            let is_servers = SERVERS.iter().any(|code| contains(words, code));
             // Where some succeeded, the others did not fail for what the last one met.
             let are_told_apart = guesses.successes > 0;
             (are_told_apart || !is_servers) && guesses.failed > Some(MOST_TRIES)
@@ -214,8 +215,7 @@ fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The rule for `… (reason)` or `… (reason) (code)`.
-fn reason(words: &[u8]) -> Option<&'static Rule> {
-    let (before, last) = last_group(words)?;
+fn reason(before: &[u8], last: &[u8]) -> Option<&'static Rule> {
     let is_code = last.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if is_code && last_group(before).is_some() {
         return rules::by_code(last);
