@@ -145,10 +145,10 @@ fn hides_guesses(words: &[u8], reason: Option<&Rule>, fields: &[u8]) -> bool {
     let guesses = Tries::of(words);
     match reason {
         Some(rule) if *rule == SASL_UNFINISHED => {
-            guesses.failed.is_some_and(|failed| failed > 1) || !contains(fields, b"user=<>")
+            guesses.failed.is_some_and(|failed| failed > 1) || is_named(fields)
         }
         Some(rule) if *rule == UNSUPPORTED_MECHANISM => {
-            guesses.failed.is_none() && !contains(fields, b"user=<>")
+            guesses.failed.is_none() && is_named(fields)
         }
         Some(_) => false,
         None => {
@@ -158,6 +158,19 @@ fn hides_guesses(words: &[u8], reason: Option<&Rule>, fields: &[u8]) -> bool {
             (are_told_apart || !is_servers) && guesses.failed > Some(MOST_TRIES)
         }
     }
+}
+
+/// Whether a user is named. A name can begin with `>` and go on like the other elements do, but
+/// then its own end is there as well: behind no name there are no brackets but the session's.
+fn is_named(fields: &[u8]) -> bool {
+    let Some((_, behind)) = split_at(fields, b"user=<") else { return false };
+    let Some(behind) = behind.strip_prefix(b">") else { return true };
+    let behind = split_at_last(behind, b"session=<")
+        .and_then(|(before, id)| {
+            id.strip_suffix(b">").is_some_and(|id| !id.contains(&b'>')).then_some(before)
+        })
+        .unwrap_or(behind);
+    behind.iter().any(|byte| matches!(byte, b'<' | b'>'))
 }
 
 /// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the

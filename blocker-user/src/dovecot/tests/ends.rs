@@ -30,6 +30,12 @@ fn guesses_do_not_hide_behind_what_a_connection_ended_on() {
         assert_eq!(failure.guesses, Guesses::Total(11), "{words}");
     }
     expect(&line("(sent invalid base64 in response)", ""), "sasl-unfinished", "192.0.2.7");
+    // However the last name was chosen.
+    for name in
+        ["a user=<>", ">", ">, ", ">, method=PLAIN, rip=192.0.2.7, session=<x", ">, <", "<>"]
+    {
+        expect(&line("(sent invalid base64 in response)", name), "auth-failed", "192.0.2.7");
+    }
     for words in [
         "(user disabled, 1 attempts in 2 secs) (user_disabled)",
         "(login disabled, 12 attempts in 60 secs) (login_disabled)",
