@@ -2,13 +2,13 @@
 //! interface it is attached to and not by the name of its pin, because interfaces are renamed.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use aya::programs::{
     ProgramError,
-    links::{FdLink, LinkType, PinnedLink},
+    links::{FdLink, LinkError, LinkType, PinnedLink},
     xdp::XdpLink,
 };
 
@@ -38,36 +38,60 @@ impl Link {
             .map_err(FirewallError::bpf(format!("use the link {}", self.pin.display())))
     }
 
-    /// `None` for what is pinned under a name like ours and is no XDP link.
-    fn open(named: String, pin: PathBuf) -> Option<Self> {
-        let link = FdLink::from(PinnedLink::from_pin(&pin).ok()?);
-        let info = link.info().ok()?;
-        if info.link_type().ok()? != LinkType::Xdp {
-            return None;
+    /// `None` for what is pinned under a name like ours and is no XDP link. That we could not
+    /// look is an error: a link of ours that is not seen would be taken for somebody else's.
+    fn open(named: String, pin: PathBuf) -> Result<Option<Self>, FirewallError> {
+        let failed = || FirewallError::io(format!("read the link {}", pin.display()));
+        let link = match PinnedLink::from_pin(&pin) {
+            Ok(link) => FdLink::from(link),
+            Err(LinkError::SyscallError(error)) if is_exhausted(&error.io_error) => {
+                return Err(failed()(error.io_error));
+            }
+            Err(_) => return Ok(None),
+        };
+        let Ok(info) = link.info() else { return Ok(None) };
+        if !matches!(info.link_type(), Ok(LinkType::Xdp)) {
+            return Ok(None);
         }
         let program = info.program_id();
-        let index = index(info.id())?;
+        let Some(index) = index(info.id()).map_err(failed())? else { return Ok(None) };
         // Another network namespace may have the same index; it does not have the program.
         let interface = Interface::with_index(index)
             .filter(|interface| interface.xdp.is_some_and(|xdp| xdp.program == program));
-        Some(Self { pin, named, interface, gone: index == 0, link })
+        Ok(Some(Self { pin, named, interface, gone: index == 0, link }))
     }
+}
+
+/// This process, or the host, has no descriptor left.
+fn is_exhausted(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// Every link pinned below `pin_dir`.
 pub(super) fn all(pin_dir: &Path) -> Result<Vec<Link>, FirewallError> {
     let pins = pins::links(pin_dir)
         .map_err(FirewallError::io(format!("read the pins in {}", pin_dir.display())))?;
-    Ok(pins.into_iter().filter_map(|(named, pin)| Link::open(named, pin)).collect())
+    pins.into_iter().filter_map(|(named, pin)| Link::open(named, pin).transpose()).collect()
 }
 
 /// The interface index of the link with that id, which one of our descriptors holds: aya
 /// does not tell it, `/proc` does. The kernel writes 0 once the interface is gone.
-fn index(link_id: u32) -> Option<u32> {
-    let held = fs::read_dir("/proc/thread-self/fdinfo").ok()?;
-    held.flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
-        .find_map(|text| index_in(&text, link_id))
+fn index(link_id: u32) -> io::Result<Option<u32>> {
+    for entry in fs::read_dir("/proc/thread-self/fdinfo")? {
+        match fs::read_to_string(entry?.path()) {
+            Ok(text) => {
+                if let Some(index) = index_in(&text, link_id) {
+                    return Ok(Some(index));
+                }
+            }
+            // Another thread has closed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Lines of `name:` and a value.

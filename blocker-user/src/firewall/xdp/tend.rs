@@ -19,6 +19,8 @@ pub(super) struct Guard {
     posts: Vec<Post>,
     looked_at: Option<Instant>,
     detached: bool,
+    /// Why the last look failed, so that it is said once.
+    trouble: Option<String>,
 }
 
 /// One interface that is to be guarded.
@@ -39,7 +41,7 @@ impl Guard {
             lost: false,
             said: None,
         });
-        Self { posts: posts.collect(), looked_at: None, detached: false }
+        Self { posts: posts.collect(), looked_at: None, detached: false, trouble: None }
     }
 
     /// Whether enough time has passed for another look.
@@ -57,10 +59,18 @@ impl Guard {
         }
         let links = match link::all(pins.path()) {
             Ok(links) => links,
-            Err(error) => return tracing::error!("cannot look after the interfaces: {error}"),
+            Err(error) => return self.cannot_look(error.to_string()),
         };
+        self.trouble = None;
         for post in &mut self.posts {
             post.look(&links, program, mode, pins);
+        }
+    }
+
+    fn cannot_look(&mut self, why: String) {
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::error!("cannot look after the interfaces: {why}; trying again");
+            self.trouble = Some(why);
         }
     }
 }
