@@ -53,7 +53,7 @@ const STOPS: [(&str, OnStop); 2] = [("keep", OnStop::Keep), ("detach", OnStop::D
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 31] = [
+pub static OPTIONS: [Opt; 32] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -266,6 +266,15 @@ pub static OPTIONS: [Opt; 31] = [
             put(&mut to.max_tracked, number(&text.joined(), std::num::NonZeroUsize::MIN))
         },
         show: |of| of.max_tracked.to_string(),
+    },
+    Opt {
+        name: "max_bans",
+        takes: "a number, from 1 to 16777216",
+        doc: "Most bans of IPv4 addresses, and as many of IPv6 prefixes; when one kind is full, \
+              the ban that ends soonest makes room",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.max_bans, values::max_bans(&text.joined())),
+        show: |of| of.max_bans.to_string(),
     },
     Opt {
         name: "failregex",

@@ -6,15 +6,19 @@
 //! fails before [`Firewall::commit`].
 
 mod attach;
+mod batch;
 mod link;
 mod maps;
+mod migrate;
+mod room;
 mod start;
 mod tend;
+mod write;
 
-use std::{fs, path::PathBuf};
+use std::{fs, num::NonZeroU32, path::PathBuf};
 
 use aya::{Ebpf, EbpfLoader, programs};
-use blocker_common::abi::{self, Ban, PROGRAM, PortRange, Ports, global};
+use blocker_common::abi::{self, PROGRAM, PortRange, Ports, global, map};
 use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -25,6 +29,7 @@ use super::{
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
+use write::Room;
 
 /// The kernel program, put here by build.rs; empty in a build without one.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/doveblock.bpf.o"));
@@ -50,6 +55,8 @@ pub struct Options {
     pub ports: Vec<PortRange>,
     /// Length of the IPv6 prefix that one ban covers.
     pub ipv6_prefix: u8,
+    /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
+    pub max_bans: NonZeroU32,
     /// Report every verdict on a banned source to the log.
     pub trace: bool,
 }
@@ -63,6 +70,7 @@ pub struct Xdp {
     maps: Maps,
     settings: Ports,
     guard: Guard,
+    room: Room,
     /// `None` once committed.
     start: Option<Start>,
     pins: PinDir,
@@ -83,13 +91,17 @@ impl Xdp {
     pub fn open(options: &Options) -> Result<Self, FirewallError> {
         Self::check(options)?;
         let wanted = attach::resolve(&options.interfaces)?;
-        let pins = PinDir::open(&options.pin_dir)?;
+        let mut pins = PinDir::open(&options.pin_dir)?;
+        let outdated = migrate::outdated(pins.path(), options.max_bans)?;
+        pins.replace(outdated.clone());
         let object = load(options, &pins)?;
-        let maps = Maps::open(pins.path())?;
+        let mut maps = Maps::open(&pins)?;
+        migrate::fill(&mut maps, &pins, &outdated, options.max_bans)?;
         let start = Start::new(&maps, &pins)?;
         let mut xdp = Self {
             options: options.clone(),
             guard: Guard::new(&wanted),
+            room: Room::default(),
             wanted,
             object,
             settings: *start.settings(),
@@ -149,7 +161,12 @@ fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
         .default_map_pin_directory(pins.path())
         .override_global(global::V6_MASK, &v6_mask, true)
         .override_global(global::COARSE_CLOCK, &coarse_clock, true)
-        .override_global(global::TRACE, &trace, true);
+        .override_global(global::TRACE, &trace, true)
+        .map_max_entries(map::BANS_V4, options.max_bans.get())
+        .map_max_entries(map::BANS_V6, options.max_bans.get());
+    for &name in pins.replaced() {
+        loader.map_pin_path(name, pins.map(name));
+    }
     if !options.trace {
         trace::shrink_buffer(&mut loader);
     }
@@ -173,25 +190,15 @@ fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallError> {
 
 impl Firewall for Xdp {
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError> {
-        let slot = Slot::of(&order.subject, self.options.ipv6_prefix);
-        let earlier = self.maps.get(&slot)?;
-        // The packets the kernel counts between this read and the write below are lost to
-        // the statistics, not to the verdict.
-        let counted = earlier.unwrap_or_default();
-        let ban = Ban {
-            expires_ns: Clock::now().deadline(order.expires),
-            dropped_packets: counted.dropped_packets,
-            dropped_bytes: counted.dropped_bytes,
-            banned_at: u64::try_from(order.banned_at.as_secs()).unwrap_or(0),
-            attempts: order.attempts,
-            prefix_len: u32::from(order.subject.prefix_len()),
-        };
-        self.maps.put(&slot, &ban, &order.subject)?;
-        if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
-            self.settings.networks += 1;
-            self.maps.set_settings(&self.settings)?;
-        }
-        Ok(())
+        self.put_one(order)
+    }
+
+    fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
+        self.put_many(orders)
+    }
+
+    fn evicted(&mut self) -> Vec<IpNet> {
+        self.room.take_evicted()
     }
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
@@ -249,10 +256,7 @@ impl Firewall for Xdp {
     }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
-        Ok(Box::new(Pinned {
-            maps: Maps::open(self.pins.path())?,
-            pin_dir: self.pins.path().to_owned(),
-        }))
+        Ok(Box::new(Pinned { maps: Maps::open(&self.pins)?, pin_dir: self.pins.path().to_owned() }))
     }
 }
 

@@ -266,6 +266,12 @@ impl Jail {
         self.histories.forget(&key);
     }
 
+    /// The ban is not in force any more: there was no room for it. That it was, and what it was
+    /// for, still counts.
+    pub fn evicted(&mut self, subject: &IpNet) {
+        self.active.remove(&Key::from(*subject));
+    }
+
     /// The narrowest of the wider networks that are banned at `now`, and `subject` with them.
     #[must_use]
     pub fn covering(&self, subject: &IpNet, now: LogTime) -> Option<IpNet> {
