@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn the_first_is_told_at_once_and_the_others_together() {
-        let at = |secs| LogTime::from_secs(1_795_539_600 + secs);
+        let at = |secs: i64| LogTime::from_secs(1_795_539_600 + secs);
         let mut evictions = Evictions::default();
         assert_eq!(evictions.to_tell(at(0)), None);
         evictions.add(1);
