@@ -2,7 +2,7 @@
 //! back and to make room in a full map; and how much memory the kernel says that they take.
 //! The maps are real, no interface is guarded. As root, after `cargo xtask build`:
 //!
-//! `DOVEBLOCK_BPF_OBJECT=$PWD/target/bpf/doveblock.bpf.o cargo run --release -p blocker-user \
+//! `DOVEBLOCK_BPF_OBJECT=$PWD/target/bpf/bpfel-unknown-none/release/doveblock-ebpf cargo run --release -p blocker-user \
 //!  --example restore_bans -- [BANS]`
 
 use std::{

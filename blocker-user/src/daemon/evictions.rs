@@ -17,7 +17,7 @@ impl Evictions {
     }
 
     /// How many there were since the log was told, if it is to be told now.
-    pub(super) fn to_tell(&mut self, now: LogTime) -> Option<usize> {
+    pub(super) fn due(&mut self, now: LogTime) -> Option<usize> {
         let told_lately = self.told_at.is_some_and(|at| {
             (0..EVERY_SECS).contains(&now.as_secs().saturating_sub(at.as_secs()))
         });
@@ -38,23 +38,23 @@ mod tests {
     fn the_first_is_told_at_once_and_the_others_together() {
         let at = |secs: i64| LogTime::from_secs(1_795_539_600 + secs);
         let mut evictions = Evictions::default();
-        assert_eq!(evictions.to_tell(at(0)), None);
+        assert_eq!(evictions.due(at(0)), None);
         evictions.add(1);
-        assert_eq!(evictions.to_tell(at(0)), Some(1));
+        assert_eq!(evictions.due(at(0)), Some(1));
         for secs in 1..60 {
             evictions.add(2);
-            assert_eq!(evictions.to_tell(at(secs)), None);
+            assert_eq!(evictions.due(at(secs)), None);
         }
-        assert_eq!(evictions.to_tell(at(60)), Some(118));
-        assert_eq!(evictions.to_tell(at(300)), None);
+        assert_eq!(evictions.due(at(60)), Some(118));
+        assert_eq!(evictions.due(at(300)), None);
     }
 
     #[test]
     fn a_clock_that_goes_back_silences_nothing() {
         let mut evictions = Evictions::default();
         evictions.add(1);
-        assert_eq!(evictions.to_tell(LogTime::from_secs(1000)), Some(1));
+        assert_eq!(evictions.due(LogTime::from_secs(1000)), Some(1));
         evictions.add(1);
-        assert_eq!(evictions.to_tell(LogTime::from_secs(10)), Some(1));
+        assert_eq!(evictions.due(LogTime::from_secs(10)), Some(1));
     }
 }
