@@ -129,6 +129,7 @@ fn firewall_options(config: &Config) -> Options {
         mode: config.settings.xdp_mode,
         ports: config.settings.port.ranges().to_vec(),
         ipv6_prefix: config.settings.ipv6_prefix,
+        close_connections: config.settings.close_connections,
         trace: config.trace,
     }
 }

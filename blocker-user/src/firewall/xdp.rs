@@ -8,10 +8,11 @@
 mod attach;
 mod link;
 mod maps;
+mod object;
 mod start;
 mod tend;
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use aya::{Ebpf, EbpfLoader, programs};
 use blocker_common::abi::{self, Ban, PROGRAM, PortRange, Ports, global};
@@ -20,14 +21,12 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
     Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, features::Features,
-    interface::Interface, pins::PinDir, slot::Slot, trace,
+    notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
 };
+use attach::Wanted;
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
-
-/// The kernel program, put here by build.rs; empty in a build without one.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/doveblock.bpf.o"));
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +49,8 @@ pub struct Options {
     pub ports: Vec<PortRange>,
     /// Length of the IPv6 prefix that one ban covers.
     pub ipv6_prefix: u8,
+    /// Close the connections to those ports that a client holds when it is banned.
+    pub close_connections: bool,
     /// Report every verdict on a banned source to the log.
     pub trace: bool,
 }
@@ -58,11 +59,13 @@ pub struct Options {
 /// on. Dropped before that it takes back all it has done.
 pub struct Xdp {
     options: Options,
-    wanted: Vec<Interface>,
+    wanted: Wanted,
     object: Ebpf,
     maps: Maps,
     settings: Ports,
     guard: Guard,
+    /// Only once committed, and where the kernel can.
+    closer: Option<Closer>,
     /// `None` once committed.
     start: Option<Start>,
     pins: PinDir,
@@ -71,7 +74,7 @@ pub struct Xdp {
 impl Xdp {
     /// What can be known to fail before anything is touched.
     pub fn check(options: &Options) -> Result<(), FirewallError> {
-        if OBJECT.is_empty() {
+        if !object::is_built() {
             return Err(FirewallError::NoProgram);
         }
         require_capabilities()?;
@@ -82,18 +85,21 @@ impl Xdp {
     /// guarded does not change before [`Firewall::commit`].
     pub fn open(options: &Options) -> Result<Self, FirewallError> {
         Self::check(options)?;
+        let mut guard = Guard::new(Notices::subscribe());
         let wanted = attach::resolve(&options.interfaces)?;
         let pins = PinDir::open(&options.pin_dir)?;
         let object = load(options, &pins)?;
         let maps = Maps::open(pins.path())?;
         let start = Start::new(&maps, &pins)?;
+        guard.watch(&wanted, &pins);
         let mut xdp = Self {
             options: options.clone(),
-            guard: Guard::new(&wanted),
+            guard,
             wanted,
             object,
             settings: *start.settings(),
             maps,
+            closer: None,
             start: Some(start),
             pins,
         };
@@ -112,7 +118,7 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        attach::attach_all(program, wanted, options.mode, pins, start)?;
+        attach::attach_all(program, &wanted.present, options.mode, pins, start)?;
         if options.trace {
             trace::follow(object)?;
         }
@@ -128,7 +134,25 @@ impl Xdp {
         if let Some(networks) = start.wanted_allowed {
             self.allow(&networks)?;
         }
-        attach::detach_others(&self.wanted, &self.pins)
+        attach::detach_others(&self.wanted.present, &self.pins)
+    }
+
+    /// It is too late to fail, and bans drop packets without it.
+    fn start_closing(&mut self) {
+        let ipv6_prefix = self.options.ipv6_prefix;
+        let closer = Maps::open(self.pins.path()).and_then(|maps| {
+            let is_banned = Box::new(move |ip| maps.drop_from(ip, ipv6_prefix));
+            Closer::start(self.options.ports.clone(), is_banned)
+                .map_err(FirewallError::io("look at the sockets of this host"))
+        });
+        match closer {
+            Ok(closer) => {
+                self.closer = closer;
+                // Of bans that are older than this daemon.
+                self.closer.iter().for_each(Closer::look);
+            }
+            Err(error) => tracing::error!("connections of the banned are not closed: {error}"),
+        }
     }
 }
 
@@ -142,7 +166,8 @@ impl Drop for Xdp {
 
 fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
-    let coarse_clock = u8::from(Features::detect()?.coarse_clock);
+    let features = Features::detect()?;
+    let coarse_clock = u8::from(features.coarse_clock);
     let trace = u8::from(options.trace);
     let mut loader = EbpfLoader::new();
     loader
@@ -153,7 +178,7 @@ fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     if !options.trace {
         trace::shrink_buffer(&mut loader);
     }
-    loader.load(OBJECT).map_err(|error| match error {
+    loader.load(&object::bytes(features.frags)).map_err(|error| match error {
         aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
             FirewallError::IncompatiblePins {
                 dir: pins.path().to_owned(),
@@ -190,6 +215,9 @@ impl Firewall for Xdp {
         if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
             self.settings.networks += 1;
             self.maps.set_settings(&self.settings)?;
+        }
+        if let Some(closer) = &self.closer {
+            closer.look();
         }
         Ok(())
     }
@@ -236,6 +264,9 @@ impl Firewall for Xdp {
         {
             tracing::error!("something of an earlier daemon is left: {error}");
         }
+        if self.options.close_connections {
+            self.start_closing();
+        }
         Ok(())
     }
 
@@ -246,6 +277,10 @@ impl Firewall for Xdp {
         {
             self.guard.look(program, self.options.mode, &self.pins);
         }
+    }
+
+    fn descriptor(&self) -> Option<Arc<OwnedFd>> {
+        self.guard.descriptor()
     }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {

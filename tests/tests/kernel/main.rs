@@ -114,6 +114,7 @@ fn options(pins: &Path, ipv6_prefix: u8, trace: bool) -> Options {
         mode: XdpMode::Auto,
         ports: PortList::default().ranges().to_vec(),
         ipv6_prefix,
+        close_connections: false,
         trace,
     }
 }

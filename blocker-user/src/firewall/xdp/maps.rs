@@ -1,5 +1,7 @@
 //! The pinned maps, typed.
 
+mod verdict;
+
 use std::{collections::HashMap as StdHashMap, path::Path};
 
 use aya::{
