@@ -135,8 +135,8 @@ impl Judge {
     }
 
     fn by_rules(&mut self, line: &[u8], now: LogTime) -> Judgement {
-        if line.first() == Some(&b'{') {
-            let Some(record) = json::record(line) else { return NOTHING };
+        if let Some(object) = json::object(line) {
+            let Some(record) = json::record(object) else { return NOTHING };
             let time = record.micros.map(LogTime::from_micros);
             let layout = time.map(|_| Layout::Journal);
             let prefix = prefix::of_program(&record.identifier, &record.message, None);
