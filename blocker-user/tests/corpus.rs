@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use blocker_user::{
-    dovecot::{Event, Judge, LOGIN_WORDS, Mode, SessionCheck, Settings},
+    dovecot::{Event, Judge, LOGIN_WORDS, Mode, PROXIED_WORDS, SessionCheck, Settings},
     time::LogTime,
 };
 use jiff::tz::TimeZone;
@@ -81,7 +81,7 @@ fn every_line_that_counts_holds_a_word_of_its_rule() {
                 Some(Event::Failure(failure)) => {
                     holds(failure.rule.words) || holds(failure.rule.codes)
                 }
-                Some(Event::Login { .. }) => holds(&LOGIN_WORDS),
+                Some(Event::Login { .. }) => holds(&LOGIN_WORDS) || holds(&PROXIED_WORDS),
                 None => true,
             };
             assert!(found, "{name}: {text}");
