@@ -68,4 +68,4 @@ impl Word<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@ use super::super::{Judge, Judgement, Mode, RULES, SessionCheck, Settings, prefix
 use crate::time::LogTime;
 
 const NOW: LogTime = LogTime::from_secs(1_795_539_600); // 2026-11-24T17:00:00Z
-const CORPUS: [&[u8]; 2] = [
+pub(in crate::dovecot) const CORPUS: [&[u8]; 2] = [
     include_bytes!("../../../tests/corpus/dovecot-2.3.19.tsv"),
     include_bytes!("../../../tests/corpus/dovecot-2.4.1.tsv"),
 ];
