@@ -19,8 +19,8 @@ use super::{
     SessionCheck,
     event::{Event, Failure, Guesses, Session},
     rules::{
-        self, AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS,
-        PROXIED_WORDS, PROXY_AUTH_FAILED, Rule, SASL_UNFINISHED, TLS_UNFINISHED,
+        self, AUTH_FAILED, AUTH_NOT_READY, GUESS_WORDS, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode,
+        NO_AUTH_ATTEMPTS, PROXIED_WORDS, PROXY_AUTH_FAILED, Rule, SASL_UNFINISHED, TLS_UNFINISHED,
         UNSUPPORTED_MECHANISM,
     },
     scan::{address, contains, find, find_iter, number, split_at, split_at_byte, split_at_last},
@@ -213,12 +213,13 @@ impl Tries {
     fn of(words: &[u8]) -> Self {
         let secs = number_before(words, b" secs)").map_or(0, |(secs, _)| secs);
         let waited = Duration::from_secs(secs.into());
-        if let Some((all, before)) = number_before(words, b" successful auths")
+        let [auths, attempts] = GUESS_WORDS.map(str::as_bytes);
+        if let Some((all, before)) = number_before(words, auths)
             && let Some((successes, _)) = number_before(before, b"/")
         {
             return Self { failed: Some(all.saturating_sub(successes)), successes, waited };
         }
-        let failed = number_before(words, b" attempts").map(|(attempts, _)| attempts);
+        let failed = number_before(words, attempts).map(|(attempts, _)| attempts);
         Self { failed, successes: 0, waited }
     }
 }

@@ -28,7 +28,9 @@ use recent::Recent;
 use timestamp::Stamp;
 
 pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
-pub use rules::{FAILREGEX, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode};
+pub use rules::{
+    FAILREGEX, GUESS_WORDS, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode,
+};
 pub use timestamp::Layout;
 
 /// Longer lines arrive without their end. Dovecot's own limit for a line is far below.

@@ -80,7 +80,11 @@ impl fmt::Display for Place {
 pub static LOGIN_WORDS: [&str; 2] = ["Login: ", "Logged in: "];
 /// What a proxy writes instead, behind `proxy(NAME,HOST:PORT): `, once that host has let the
 /// client in.
-pub static PROXIED_WORDS: [&str; 2] = ["Started proxying to remote host", "started proxying to "];
+pub static PROXIED_WORDS: [&str; 2] = ["Started proxying to ", "started proxying to "];
+
+/// Behind which numbers a login process's line says how often a client guessed: several guesses
+/// count as `auth-failed`, whatever words of another rule, or of none, the line ends on.
+pub static GUESS_WORDS: [&str; 2] = [" successful auths", " attempts"];
 
 /// A named reason to count a line against an address.
 #[derive(Debug, PartialEq)]

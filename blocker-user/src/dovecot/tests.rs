@@ -372,6 +372,7 @@ fn a_proxy_tells_of_logins_in_its_own_words() {
     for started in [
         "proxy(alice,192.0.2.53:143): Started proxying to remote host (0.028 secs): ",
         "proxy(alice,[2001:db8::53]:143): Started proxying to remote host: ",
+        "proxy(alice,192.0.2.53:143): Started proxying to <192.0.2.53> (0.013 secs): ",
         "proxy(alice): started proxying to 192.0.2.53:143: ",
     ] {
         expect(&format!("imap-login: {started}{fields}"), "login", "192.0.2.7");
