@@ -53,12 +53,31 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
     if let Some((service, message)) = service(rest) {
         return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
     }
-    let (program, text) = match if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? } {
-        // RFC 5424 that was written without its number, which no program's name could end so.
-        (tag, _) if tag.contains(&b' ') => rfc_5424(rest)?,
-        found => found,
-    };
+    let (program, text) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
+    if program.contains(&b' ') {
+        behind_words(rest, stamp)
+    } else {
+        of_program(program, text, stamp)
+    }
+}
+
+/// Where more words than a host and a tag stand before the first colon.
+fn behind_words(rest: &[u8], stamp: Option<Stamp>) -> Option<Prefix<'_>> {
+    // Kubernetes marks whole lines of a container's output so; docker with `-t` does not.
+    let marks = [&b"stderr F "[..], b"stdout F "];
+    let output = marks.iter().find_map(|mark| rest.strip_prefix(*mark)).unwrap_or(rest);
+    if let Some((service, message)) = service(output).or_else(|| dated_service(output)) {
+        return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
+    }
+    // RFC 5424 that was written without its number.
+    let (program, text) = rfc_5424(rest)?;
     of_program(program, text, stamp)
+}
+
+/// Dovecot's own format behind another's timestamp, as where it logs to standard error and
+/// what started it passes that on.
+fn dated_service(text: &[u8]) -> Option<(Service, &[u8])> {
+    service(timestamp::take(text)?.1)
 }
 
 /// What `program` told the log daemon; `None` where it is not Dovecot.
@@ -75,7 +94,7 @@ pub(super) fn of_program<'l>(
         _ if program.starts_with(b"dovecot") => {
             // Versions before 2.0 said it twice.
             let text = text.strip_prefix(b"dovecot: ").unwrap_or(text);
-            service(text).unwrap_or((Service::Other, text))
+            service(text).or_else(|| dated_service(text)).unwrap_or((Service::Other, text))
         }
         _ => return None,
     };
@@ -230,6 +249,11 @@ mod tests {
             "Nov 24 17:00:00 mail dovecot[17]: imap-login(18): ",
             "[2026-11-24 17:00:00] imap-login: Info: ",
             "Tue 2026-11-24 17:00:00 UTC mail dovecot.service[17]: imap-login: ",
+            // Standard error of a container and of a unit.
+            "2026-11-24T17:00:00.123456789Z Nov 24 17:00:00 imap-login: Info: ",
+            "2026-11-24T17:00:00.123456789Z stderr F Nov 24 17:00:00 imap-login: Info: ",
+            "2026-11-24T17:00:00.123456789Z stdout F imap-login: Info: ",
+            "Nov 24 17:00:00 mail dovecot[17]: Nov 24 17:00:00 imap-login: Info: ",
             // RFC 5424 without its priority, and without its version as well.
             "1 2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
             "2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
