@@ -41,6 +41,7 @@ fn options(pin_dir: PathBuf, bans: NonZeroU32) -> Options {
         ports: PortList::default().ranges().to_vec(),
         ipv6_prefix: 64,
         max_bans: bans,
+        close_connections: false,
         trace: false,
     }
 }

@@ -142,6 +142,7 @@ fn firewall_options(config: &Config) -> Options {
         ports: config.settings.port.ranges().to_vec(),
         ipv6_prefix: config.settings.ipv6_prefix,
         max_bans: config.settings.max_bans,
+        close_connections: config.settings.close_connections,
         trace: config.trace,
     }
 }

@@ -17,7 +17,7 @@ pub fn pending(loaded: &Loaded) -> Vec<Fault> {
     let logs_by_flag = loaded.origins.get("logpath") == Some(&Origin::Flag);
     if loaded.settings.backend == Backend::Systemd && !logs_by_flag {
         let what = "the journal cannot be read directly in this version";
-        let todo = "pipe it in: journalctl --follow --unit dovecot --output short-iso | doveblock \
+        let todo = "pipe it in: journalctl --follow --unit dovecot --output json | doveblock \
                     run --log -, or let Dovecot write to a file and set backend = auto";
         add("backend", Fault::error(what, todo));
     }

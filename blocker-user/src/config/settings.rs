@@ -45,6 +45,8 @@ pub struct Settings {
     pub failregex: Regexes,
     pub ignoreregex: Regexes,
     pub on_stop: OnStop,
+    /// Of those that are banned.
+    pub close_connections: bool,
     pub xdp_mode: XdpMode,
     /// Those of the default routes if empty.
     pub interface: Vec<String>,
@@ -113,6 +115,7 @@ impl Default for Settings {
             failregex: Regexes::none(),
             ignoreregex: Regexes::none(),
             on_stop: OnStop::Keep,
+            close_connections: true,
             xdp_mode: XdpMode::default(),
             interface: Vec::new(),
         }

@@ -51,7 +51,10 @@ pub(super) struct Core {
 impl Pipeline {
     /// Takes over the bans that are in force already.
     pub fn new(setup: Setup) -> Result<Self, FirewallError> {
-        let Setup { sources, judge, jail, firewall, waiter, inbox, stats } = setup;
+        let Setup { sources, judge, jail, firewall, mut waiter, inbox, stats } = setup;
+        if let Some(descriptor) = firewall.descriptor() {
+            waiter.also(descriptor);
+        }
         let mut core = Core {
             judge,
             jail,

@@ -9,12 +9,14 @@ mod clock;
 mod features;
 mod interface;
 mod memory;
+mod notices;
 mod pins;
 mod slot;
+mod sockets;
 mod trace;
 mod xdp;
 
-use std::{net::IpAddr, num::NonZeroU32, path::PathBuf};
+use std::{net::IpAddr, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use blocker_common::abi;
 use ipnet::IpNet;
@@ -73,9 +75,12 @@ pub trait Firewall {
     /// The daemon is ready: what was set up until here stays, and what it replaces ends. A
     /// firewall dropped before leaves everything as it was found.
     fn commit(&mut self) -> Result<(), FirewallError>;
-    /// Called every second or so: notices interfaces that went away and guards them again
-    /// when they are back. Reports to the log what is not as it should be.
+    /// Called every second or so, and when [`Firewall::descriptor`] is readable: notices
+    /// interfaces that went away and guards them again when they are back. Reports to the log
+    /// what is not as it should be.
     fn tend(&mut self);
+    /// Readable when [`Firewall::tend`] has something to do at once.
+    fn descriptor(&self) -> Option<Arc<OwnedFd>>;
     /// A second, read-only way to what is enforced, for another thread.
     fn view(&self) -> Result<Box<dyn View>, FirewallError>;
 }

@@ -10,12 +10,13 @@ mod batch;
 mod link;
 mod maps;
 mod migrate;
+mod object;
 mod room;
 mod start;
 mod tend;
 mod write;
 
-use std::{fs, num::NonZeroU32, path::PathBuf};
+use std::{fs, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use aya::{Ebpf, EbpfLoader, programs};
 use blocker_common::abi::{self, PROGRAM, PortRange, Ports, global, map};
@@ -24,15 +25,13 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
     Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, features::Features,
-    interface::Interface, pins::PinDir, slot::Slot, trace,
+    notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
 };
+use attach::Wanted;
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
 use write::Room;
-
-/// The kernel program, put here by build.rs; empty in a build without one.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/doveblock.bpf.o"));
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +56,8 @@ pub struct Options {
     pub ipv6_prefix: u8,
     /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
     pub max_bans: NonZeroU32,
+    /// Close the connections to those ports that a client holds when it is banned.
+    pub close_connections: bool,
     /// Report every verdict on a banned source to the log.
     pub trace: bool,
 }
@@ -65,12 +66,14 @@ pub struct Options {
 /// on. Dropped before that it takes back all it has done.
 pub struct Xdp {
     options: Options,
-    wanted: Vec<Interface>,
+    wanted: Wanted,
     object: Ebpf,
     maps: Maps,
     settings: Ports,
     guard: Guard,
     room: Room,
+    /// Only once committed, and where the kernel can.
+    closer: Option<Closer>,
     /// `None` once committed.
     start: Option<Start>,
     pins: PinDir,
@@ -79,7 +82,7 @@ pub struct Xdp {
 impl Xdp {
     /// What can be known to fail before anything is touched.
     pub fn check(options: &Options) -> Result<(), FirewallError> {
-        if OBJECT.is_empty() {
+        if !object::is_built() {
             return Err(FirewallError::NoProgram);
         }
         require_capabilities()?;
@@ -90,6 +93,7 @@ impl Xdp {
     /// guarded does not change before [`Firewall::commit`].
     pub fn open(options: &Options) -> Result<Self, FirewallError> {
         Self::check(options)?;
+        let mut guard = Guard::new(Notices::subscribe());
         let wanted = attach::resolve(&options.interfaces)?;
         let mut pins = PinDir::open(&options.pin_dir)?;
         let outdated = migrate::outdated(pins.path(), options.max_bans)?;
@@ -98,14 +102,16 @@ impl Xdp {
         let mut maps = Maps::open(&pins)?;
         migrate::fill(&mut maps, &pins, &outdated, options.max_bans)?;
         let start = Start::new(&maps, &pins)?;
+        guard.watch(&wanted, &pins);
         let mut xdp = Self {
             options: options.clone(),
-            guard: Guard::new(&wanted),
+            guard,
             room: Room::default(),
             wanted,
             object,
             settings: *start.settings(),
             maps,
+            closer: None,
             start: Some(start),
             pins,
         };
@@ -124,11 +130,17 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        attach::attach_all(program, wanted, options.mode, pins, start)?;
+        attach::attach_all(program, &wanted.present, options.mode, pins, start)?;
         if options.trace {
             trace::follow(object)?;
         }
         Ok(())
+    }
+
+    fn close_connections(&self) {
+        if let Some(closer) = &self.closer {
+            closer.look();
+        }
     }
 
     /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
@@ -140,7 +152,25 @@ impl Xdp {
         if let Some(networks) = start.wanted_allowed {
             self.allow(&networks)?;
         }
-        attach::detach_others(&self.wanted, &self.pins)
+        attach::detach_others(&self.wanted.present, &self.pins)
+    }
+
+    /// It is too late to fail, and bans drop packets without it.
+    fn start_closing(&mut self) {
+        let ipv6_prefix = self.options.ipv6_prefix;
+        let closer = Maps::open(&self.pins).and_then(|maps| {
+            let is_banned = Box::new(move |ip| maps.drop_from(ip, ipv6_prefix));
+            Closer::start(self.options.ports.clone(), is_banned)
+                .map_err(FirewallError::io("look at the sockets of this host"))
+        });
+        match closer {
+            Ok(closer) => {
+                self.closer = closer;
+                // Of bans that are older than this daemon.
+                self.closer.iter().for_each(Closer::look);
+            }
+            Err(error) => tracing::error!("connections of the banned are not closed: {error}"),
+        }
     }
 }
 
@@ -154,7 +184,8 @@ impl Drop for Xdp {
 
 fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
-    let coarse_clock = u8::from(Features::detect()?.coarse_clock);
+    let features = Features::detect()?;
+    let coarse_clock = u8::from(features.coarse_clock);
     let trace = u8::from(options.trace);
     let mut loader = EbpfLoader::new();
     loader
@@ -170,7 +201,7 @@ fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     if !options.trace {
         trace::shrink_buffer(&mut loader);
     }
-    loader.load(OBJECT).map_err(|error| match error {
+    loader.load(&object::bytes(features.frags)).map_err(|error| match error {
         aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
             FirewallError::IncompatiblePins {
                 dir: pins.path().to_owned(),
@@ -190,11 +221,15 @@ fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallError> {
 
 impl Firewall for Xdp {
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError> {
-        self.put_one(order)
+        self.put_one(order)?;
+        self.close_connections();
+        Ok(())
     }
 
     fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
-        self.put_many(orders)
+        self.put_many(orders)?;
+        self.close_connections();
+        Ok(())
     }
 
     fn evicted(&mut self) -> Vec<IpNet> {
@@ -243,6 +278,9 @@ impl Firewall for Xdp {
         {
             tracing::error!("something of an earlier daemon is left: {error}");
         }
+        if self.options.close_connections {
+            self.start_closing();
+        }
         Ok(())
     }
 
@@ -253,6 +291,10 @@ impl Firewall for Xdp {
         {
             self.guard.look(program, self.options.mode, &self.pins);
         }
+    }
+
+    fn descriptor(&self) -> Option<Arc<OwnedFd>> {
+        self.guard.descriptor()
     }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {

@@ -3,6 +3,7 @@
 mod attach;
 mod bans;
 mod bounds;
+mod close;
 mod configuration;
 mod control;
 mod failregex;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         attach::trials(),
         bans::trials(),
         bounds::trials(),
+        close::trials(),
         configuration::trials(),
         control::trials(),
         failregex::trials(),

@@ -121,6 +121,7 @@ fn options(pins: &Path, ipv6_prefix: u8, trace: bool) -> Options {
         ports: PortList::default().ranges().to_vec(),
         ipv6_prefix,
         max_bans: firewall::DEFAULT_MAX_BANS,
+        close_connections: false,
         trace,
     }
 }

@@ -1,5 +1,7 @@
 //! The pinned maps, typed.
 
+mod verdict;
+
 use std::{collections::HashMap as StdHashMap, hash::Hash, path::Path};
 
 use aya::{
