@@ -3,7 +3,7 @@
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use crate::{
-    dovecot::{Layout, Rule},
+    dovecot::{Layout, Name, Rule},
     time::LogTime,
 };
 
@@ -23,11 +23,19 @@ pub struct Judgement {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
     Failure(Failure),
-    /// A user of `ip` logged in.
-    Login {
-        ip: IpAddr,
-        session: Option<Session>,
-    },
+    Login(Login),
+    /// A master's password was right: in a moment there is a login by this name, and it is the
+    /// master's. Dovecot 2.3 does not say on which connection.
+    MasterLogin(Name),
+}
+
+/// A user of `ip` logged in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Login {
+    pub ip: IpAddr,
+    pub session: Option<Session>,
+    /// As whom.
+    pub name: Option<Name>,
 }
 
 /// `ip` did what `rule` describes.
@@ -38,6 +46,8 @@ pub struct Failure {
     /// The connection it happened on; several lines can tell of one.
     pub session: Option<Session>,
     pub guesses: Guesses,
+    /// Whose password was guessed, the last one's where there were several guesses.
+    pub name: Option<Name>,
     /// How long before the line was written the connection (or its last attempt) began, as
     /// far as the line says: Dovecot writes some lines minutes late.
     pub waited: Duration,
@@ -54,6 +64,7 @@ impl Failure {
             rule,
             session: None,
             guesses: Guesses::Total(1),
+            name: None,
             waited: Duration::ZERO,
             repeated: NonZeroU32::MIN,
         }

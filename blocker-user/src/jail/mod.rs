@@ -11,6 +11,7 @@ mod increment;
 mod key;
 mod logins;
 mod lru;
+mod names;
 mod outcome;
 mod policy;
 mod sessions;
@@ -21,7 +22,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    dovecot::{Failure, Guesses, Mode, Session},
+    dovecot::{Failure, Guesses, Login, Mode, Name, Session},
     time::LogTime,
 };
 
@@ -30,7 +31,7 @@ use history::Histories;
 use key::Key;
 use logins::Logins;
 use policy::Share;
-use sessions::{Sessions, Told};
+use sessions::{LoggedIn, Sessions, Told};
 use window::{Counted, Evidence, LATEST, Moments, Windows};
 
 pub use history::History;
@@ -194,25 +195,30 @@ impl Jail {
         end
     }
 
-    /// Takes note that a user logged in from `ip`, on the connection `session`.
-    pub fn login(
-        &mut self,
-        ip: IpAddr,
-        session: Option<Session>,
-        at: LogTime,
-        now: LogTime,
-    ) -> LoginOutcome {
+    /// Takes note that a master is about to log in as `name`.
+    pub fn master_login(&mut self, name: Name, at: LogTime) {
+        self.logins.announce_master(name, at);
+    }
+
+    /// Takes note that a user logged in.
+    pub fn login(&mut self, login: &Login, at: LogTime, now: LogTime) -> LoginOutcome {
+        let Login { ip, session, name } = *login;
         let (ip, at) = (ip.to_canonical(), at.min(now));
         let subject = self.policy.subject(ip);
         self.logins.note(subject.into(), at, self.policy.ignore_authenticated);
-        let (Some(session), Count::Attempts) = (session, self.policy.count) else {
+        let login = name.map(|name| {
+            let by_master = self.logins.is_by_master(name, at);
+            LoggedIn { name, by_master }
+        });
+        let (Some(session), Some(login), Count::Attempts) = (session, login, self.policy.count)
+        else {
             return LoginOutcome::Noted;
         };
         if at < now.before(self.policy.findtime) {
             // Its failures count no more either.
             return LoginOutcome::Noted;
         }
-        let added = self.sessions.login(ip, session, at);
+        let added = self.sessions.login(ip, session, login, at);
         if added.sum == 0 {
             return LoginOutcome::Noted;
         }

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::{GUESS, PROBE, address, fail, failure, ip, is_ban, jail, policy, secs, with};
+use super::{GUESS, PROBE, address, fail, failure, ip, is_ban, jail, log_in, policy, secs, with};
 use crate::{
     dovecot::Rule,
     jail::{Ban, Bantime, Jail, Outcome, Policy, Spared},
@@ -76,26 +76,26 @@ fn ignored_addresses_and_the_host_itself_are_never_counted() {
 #[test]
 fn probes_after_a_login_are_forgiven_but_wrong_passwords_are_not() {
     let mut jail = jail();
-    jail.login(ip("192.0.2.7"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("192.0.2.7"), 0);
     assert_eq!(fail(&mut jail, "192.0.2.7", 9, 86_400), Outcome::Spared(Spared::Authenticated));
     let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(5), secs(5));
     guess(&mut jail);
     guess(&mut jail);
     assert!(is_ban(guess(&mut jail)));
     let mut jail = super::jail();
-    jail.login(ip("192.0.2.7"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("192.0.2.7"), 0);
     assert!(is_ban(fail(&mut jail, "192.0.2.7", 3, 86_401)), "a login does not last for ever");
 }
 
 #[test]
 fn a_login_protects_the_prefix_that_its_failures_would_count_for() {
     let mut jail = jail();
-    jail.login(ip("2001:db8:0:1::a"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("2001:db8:0:1::a"), 0);
     let spared = Outcome::Spared(Spared::Authenticated);
     assert_eq!(fail(&mut jail, "2001:db8:0:1::b", 9, 1), spared);
     assert!(is_ban(fail(&mut jail, "2001:db8:0:2::b", 3, 1)), "another's prefix");
     let mut jail = with(Policy { ipv6_prefix: 128, ..policy() });
-    jail.login(ip("2001:db8:0:1::a"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("2001:db8:0:1::a"), 0);
     assert!(is_ban(fail(&mut jail, "2001:db8:0:1::b", 3, 1)), "each address by itself");
 }
 

@@ -10,7 +10,7 @@ use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use super::{Bantime, IgnoreList, Jail, Outcome, Policy};
 use crate::{
-    dovecot::{Failure, Mode, Place, Rule},
+    dovecot::{Failure, Login, Mode, Place, Rule},
     time::LogTime,
 };
 
@@ -65,6 +65,12 @@ fn fail(jail: &mut Jail, from: &str, times: u32, at: i64) -> Outcome {
 
 fn failure(from: impl Into<IpAddr>, rule: &'static Rule) -> Failure {
     Failure::new(from.into(), rule)
+}
+
+/// A login on a connection of which nothing else is known.
+fn log_in(jail: &mut Jail, from: impl Into<IpAddr>, at: i64) {
+    let login = Login { ip: from.into(), session: None, name: None };
+    jail.login(&login, secs(at), secs(at));
 }
 
 fn is_ban(outcome: Outcome) -> bool {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::{GUESS, PROBE, address, failure, is_ban, policy, secs, with};
+use super::{GUESS, PROBE, address, failure, is_ban, log_in, policy, secs, with};
 use crate::jail::{Outcome, Policy, Spared};
 
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ proptest! {
                     }
                 }
                 Step::Login { client } => {
-                    jail.login(address(client), None, secs(now), secs(now));
+                    log_in(&mut jail, address(client), now);
                     model.logins.push((client, now));
                 }
                 Step::Pardon { client } => {

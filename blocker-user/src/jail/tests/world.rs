@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{GUESS, PROBE, address, ip, policy, secs, with};
 use crate::{
-    dovecot::{Failure, Guesses, Passdb, Session},
+    dovecot::{Failure, Guesses, Login, Name, Passdb, Session},
     jail::{Increment, LoginOutcome, Outcome, Policy, Spared},
     time::LogTime,
 };
@@ -121,7 +121,8 @@ fn live(steps: &[Step], sweeps: bool) -> Result<Diary, TestCaseError> {
             }
             Step::Login { client, connection } => {
                 let session = Some(Session::from_number(connection));
-                let outcome = jail.login(address(client), session, at, read);
+                let login = Login { ip: address(client), session, name: None };
+                let outcome = jail.login(&login, at, read);
                 diary.push(format!("{client} at {now}: {outcome:?}"));
                 if let LoginOutcome::Lifted { .. } = outcome {
                     let end = bans.remove(&client).flatten();
@@ -169,17 +170,19 @@ proptest! {
         events in proptest::collection::vec((0_u64..8, any::<bool>()), 1..60)
     ) {
         let mut jail = with(policy());
+        let name = Name::new(b"alice");
         let (mut failed, mut got_in) = (BTreeMap::<u64, u32>::new(), Vec::new());
         for (connection, logs_in) in events {
             let session = Session::from_number(connection);
             if logs_in {
-                jail.login(address(1), Some(session), secs(0), secs(0));
+                jail.login(&Login { ip: address(1), session: Some(session), name }, secs(0), secs(0));
                 got_in.push(connection);
             } else {
                 let guesses = Guesses::One { passdb: Passdb::from_number(0) };
                 let line = Failure {
                     session: Some(session),
                     guesses,
+                    name,
                     ..super::failure(address(1), &GUESS)
                 };
                 jail.failure(&line, secs(0), secs(0));
