@@ -84,15 +84,16 @@ pub enum Guesses {
 
 /// Which password database a line is from; a number to compare, without further meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Passdb(u32);
+pub struct Passdb(u16);
 
 impl Passdb {
-    /// The number of a name: FNV-1a, the same in every run.
+    /// The number of a name: FNV-1a, folded, the same in every run.
     pub(in crate::dovecot) fn named(name: &[u8]) -> Self {
         const OFFSET_BASIS: u32 = 0x811c_9dc5;
         const PRIME: u32 = 0x0100_0193;
         let hash = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(PRIME);
-        Self(name.iter().fold(OFFSET_BASIS, hash))
+        let [a, b, c, d] = name.iter().fold(OFFSET_BASIS, hash).to_be_bytes();
+        Self(u16::from_be_bytes([a ^ c, b ^ d]))
     }
 }
 
@@ -104,12 +105,17 @@ pub struct Session(pub(in crate::dovecot) u64);
 impl Passdb {
     /// For events that come from elsewhere than a line.
     #[must_use]
-    pub const fn from_number(number: u32) -> Self {
+    pub const fn from_number(number: u16) -> Self {
         Self(number)
     }
 }
 
 impl Session {
+    /// All of it, for whoever keeps many.
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_ne_bytes()
+    }
+
     /// For events that come from elsewhere than a line.
     #[must_use]
     pub const fn from_number(number: u64) -> Self {

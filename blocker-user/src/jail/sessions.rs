@@ -87,10 +87,31 @@ pub(super) struct LoggedIn {
     pub(super) by_master: bool,
 }
 
+/// The second in which a connection was heard of last. There is one for every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Heard(u32);
+
+impl From<LogTime> for Heard {
+    fn from(time: LogTime) -> Self {
+        Self(u32::try_from(time.as_secs().max(0)).unwrap_or(u32::MAX))
+    }
+}
+
+/// A connection's address and id, in bytes, which need no padding.
+type Id = ([u8; 16], [u8; 8]);
+
+fn id(ip: IpAddr, session: Session) -> Id {
+    let octets = match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    (octets, session.to_bytes())
+}
+
 /// A connection.
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    heard: LogTime,
+    heard: Heard,
     lines: Lines,
     /// What was said at its end.
     total: u16,
@@ -107,7 +128,7 @@ struct Record {
 impl Record {
     fn new(heard: LogTime) -> Self {
         Self {
-            heard,
+            heard: heard.into(),
             lines: Lines::NONE,
             total: 0,
             counted: 0,
@@ -167,7 +188,7 @@ struct Loose {
 /// Bounded: the connection heard of least recently is forgotten first. What it had told of
 /// would then count again; nothing else depends on it.
 pub(super) struct Sessions {
-    by_id: Lru<([u8; 16], Session), Record>,
+    by_id: Lru<Id, Record>,
     loose: Lru<Key, Loose>,
     capacity: usize,
 }
@@ -203,7 +224,7 @@ impl Sessions {
     /// What the guesses of a connection added to its client's window. What they added to an
     /// earlier batch cannot be taken back any more, as that is gone.
     pub(super) fn added(&mut self, ip: IpAddr, session: Session, added: Evidence) {
-        if let Some(record) = self.by_id.get_mut(&(octets(ip), session)) {
+        if let Some(record) = self.by_id.get_mut(&id(ip, session)) {
             record.added =
                 if record.added.batch == added.batch { record.added.with(added) } else { added };
         }
@@ -243,21 +264,21 @@ impl Sessions {
     /// `now` is the time of the oldest line that could still come.
     pub(super) fn expire(&mut self, now: LogTime) {
         let since = now.before(LATEST);
-        self.by_id.expire(|record| record.heard < since);
+        self.by_id.expire(|record| record.heard < since.into());
         self.loose.expire(|loose| loose.heard < since);
     }
 
     fn record(&mut self, ip: IpAddr, session: Session, at: LogTime) -> &mut Record {
-        let key = (octets(ip), session);
+        let key = id(ip, session);
         if self.by_id.get(&key).is_none() && self.by_id.len() >= self.capacity {
             self.by_id.pop_oldest();
         }
         let record = self.by_id.touch_or_insert(key, || Record::new(at));
-        if record.heard < at.before(LATEST) {
+        if record.heard < at.before(LATEST).into() {
             // Swept or not, it is over.
             *record = Record::new(at);
         }
-        record.heard = record.heard.max(at);
+        record.heard = record.heard.max(at.into());
         record
     }
 
@@ -293,13 +314,6 @@ impl Sessions {
         let used = loose.credit.min(guesses);
         loose.credit = loose.credit.saturating_sub(used);
         guesses.saturating_sub(used)
-    }
-}
-
-fn octets(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 

@@ -32,7 +32,7 @@ fn named(name: &str, failure: Failure) -> Failure {
     Failure { name: Name::new(name.as_bytes()), ..failure }
 }
 
-fn one(connection: Option<u64>, passdb: u32) -> Failure {
+fn one(connection: Option<u64>, passdb: u16) -> Failure {
     Failure {
         session: connection.map(session),
         name: Name::new(b"alice"),
@@ -308,7 +308,7 @@ proptest! {
     /// The lines of some connections, in whatever order, come to the guesses there were.
     #[test]
     fn the_order_of_lines_does_not_matter(
-        connections in proptest::collection::vec((1_u32..6, 0_u32..3, any::<bool>(), any::<bool>()), 1..12),
+        connections in proptest::collection::vec((1_u32..6, 0_u16..3, any::<bool>(), any::<bool>()), 1..12),
         seed in any::<u64>(),
     ) {
         let mut lines = Vec::new();

@@ -21,7 +21,7 @@ enum Step {
     Guess {
         client: u8,
         connection: u64,
-        passdb: u32,
+        passdb: u16,
     },
     End {
         client: u8,
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (client, connection) = (0_u8..4, 0_u64..30);
     let step = prop_oneof![
         3 => (client.clone(), 0_u16..200).prop_map(|(client, waited)| Step::Probe { client, waited }),
-        5 => (client.clone(), connection.clone(), 0_u32..2)
+        5 => (client.clone(), connection.clone(), 0_u16..2)
             .prop_map(|(client, connection, passdb)| Step::Guess { client, connection, passdb }),
         2 => (client.clone(), connection.clone(), 1_u32..6, 0_u16..200).prop_map(
             |(client, connection, guesses, waited)| Step::End { client, connection, guesses, waited }),
