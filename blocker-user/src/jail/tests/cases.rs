@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use super::{GUESS, PROBE, address, fail, failure, ip, is_ban, jail, log_in, policy, secs, with};
 use crate::{
     dovecot::Rule,
-    jail::{Ban, Bantime, Jail, Outcome, Policy, Spared},
+    jail::{Ban, Bantime, Count, Jail, Outcome, Policy, Spared},
 };
 
 #[test]
@@ -85,6 +85,45 @@ fn probes_after_a_login_are_forgiven_but_wrong_passwords_are_not() {
     let mut jail = super::jail();
     log_in(&mut jail, ip("192.0.2.7"), 0);
     assert!(is_ban(fail(&mut jail, "192.0.2.7", 3, 86_401)), "a login does not last for ever");
+}
+
+#[test]
+fn probes_before_a_login_are_forgiven_but_wrong_passwords_are_not() {
+    let play = |policy: Policy| {
+        let mut jail = with(policy);
+        fail(&mut jail, "192.0.2.7", 2, 0);
+        log_in(&mut jail, ip("192.0.2.7"), 5);
+        let typo = failure(ip("192.0.2.7"), &GUESS);
+        (0..3).position(|_| is_ban(jail.failure(&typo, secs(6), secs(6))))
+    };
+    assert_eq!(play(policy()), Some(2), "three wrong passwords, and no probe");
+    assert_eq!(play(Policy { count: Count::Lines, ..policy() }), Some(0), "as in fail2ban");
+    let never = Policy { ignore_authenticated: Duration::ZERO, ..policy() };
+    assert_eq!(play(never), Some(0), "as in fail2ban");
+
+    let mut jail = jail();
+    let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(1), secs(1));
+    guess(&mut jail);
+    guess(&mut jail);
+    log_in(&mut jail, ip("192.0.2.7"), 5);
+    assert!(is_ban(guess(&mut jail)));
+}
+
+#[test]
+fn a_ban_that_only_probes_made_is_lifted_by_a_login() {
+    let mut jail = jail();
+    assert!(is_ban(fail(&mut jail, "192.0.2.7", 3, 0)));
+    log_in(&mut jail, ip("192.0.2.7"), 5);
+    assert_eq!((jail.currently_banned(), jail.currently_failed()), (0, 0));
+    let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(6), secs(6));
+    guess(&mut jail);
+    guess(&mut jail);
+    assert!(is_ban(guess(&mut jail)));
+    log_in(&mut jail, ip("192.0.2.7"), 7);
+    assert_eq!(jail.currently_banned(), 1, "of guesses alone");
+    jail.adopt("192.0.2.8/32".parse().unwrap(), None);
+    log_in(&mut jail, ip("192.0.2.8"), 7);
+    assert_eq!(jail.currently_banned(), 2, "by hand");
 }
 
 #[test]

@@ -6,7 +6,11 @@ mod increments;
 mod model;
 mod world;
 
-use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use super::{Bantime, IgnoreList, Jail, Outcome, Policy};
 use crate::{
@@ -56,6 +60,14 @@ fn ip(text: &str) -> IpAddr {
 
 fn address(client: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, client])
+}
+
+/// Client 0, 1 or 2 by its own address; 3 and 4 are one client, whose address changes.
+fn a_client(number: u8) -> (u8, IpAddr) {
+    match number {
+        0..3 => (number, address(number)),
+        _ => (3, IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number.into()))),
+    }
 }
 
 /// Fails `times` times from `from` at `at` and returns the last outcome.
