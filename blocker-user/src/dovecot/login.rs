@@ -40,7 +40,10 @@ const ENDED: [&[u8]; 5] = [
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
 /// Reasons and codes for which no number of attempts is guilt.
-const SERVERS: [&[u8]; 10] = [
+const SERVERS: [&[u8]; 11] = [
+    // Whether attempts of it were at other accounts, the line does not tell; that of their
+    // password database does.
+    b"user_disabled",
     // Those behind a right password.
     b"login_disabled",
     b"password_expired",

@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{key::Key, lru::Lru};
+use super::{key::Key, limit::Limit, lru::Lru};
 use crate::{dovecot::Name, time::LogTime};
 
 /// Dovecot says at once whom a master logs in as, and then logs him in.
@@ -15,7 +15,7 @@ const MOST_MASTERS: usize = 16;
 /// The last login per client. Bounded: the one noted longest ago is forgotten first.
 pub(super) struct Logins {
     by_subject: Lru<Key, LogTime>,
-    capacity: usize,
+    limit: Limit,
     /// As whom masters are about to log in, since when.
     masters: VecDeque<(Name, LogTime)>,
 }
@@ -23,7 +23,8 @@ pub(super) struct Logins {
 impl Logins {
     pub(super) fn new(capacity: usize) -> Self {
         let masters = VecDeque::with_capacity(MOST_MASTERS);
-        Self { by_subject: Lru::new(), capacity: capacity.max(1), masters }
+        let limit = Limit::new(capacity, "clients that logged in");
+        Self { by_subject: Lru::new(), limit, masters }
     }
 
     pub(super) fn note(&mut self, key: Key, at: LogTime, keep: Duration) {
@@ -34,9 +35,7 @@ impl Logins {
             *latest = at.max(*latest);
             return;
         }
-        if self.by_subject.len() >= self.capacity {
-            self.by_subject.pop_oldest();
-        }
+        self.limit.make_room(&mut self.by_subject, &key);
         self.by_subject.insert(key, at);
     }
 

@@ -9,6 +9,7 @@ mod history;
 mod ignore;
 mod increment;
 mod key;
+mod limit;
 mod logins;
 mod lru;
 mod names;

@@ -19,6 +19,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     key::Key,
+    limit::Limit,
     lru::Lru,
     names::{COLUMNS, END, Named},
     window::{Evidence, LATEST},
@@ -190,12 +191,18 @@ struct Loose {
 pub(super) struct Sessions {
     by_id: Lru<Id, Record>,
     loose: Lru<Key, Loose>,
-    capacity: usize,
+    most_by_id: Limit,
+    most_loose: Limit,
 }
 
 impl Sessions {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { by_id: Lru::new(), loose: Lru::new(), capacity: capacity.max(1) }
+        Self {
+            by_id: Lru::new(),
+            loose: Lru::new(),
+            most_by_id: Limit::new(capacity, "connections"),
+            most_loose: Limit::new(capacity, "clients without session ids"),
+        }
     }
 
     pub(super) fn failure(&mut self, ip: IpAddr, failure: &Failure, at: LogTime) -> Told {
@@ -270,9 +277,7 @@ impl Sessions {
 
     fn record(&mut self, ip: IpAddr, session: Session, at: LogTime) -> &mut Record {
         let key = id(ip, session);
-        if self.by_id.get(&key).is_none() && self.by_id.len() >= self.capacity {
-            self.by_id.pop_oldest();
-        }
+        self.most_by_id.make_room(&mut self.by_id, &key);
         let record = self.by_id.touch_or_insert(key, || Record::new(at));
         if record.heard < at.before(LATEST).into() {
             // Swept or not, it is over.
@@ -284,9 +289,7 @@ impl Sessions {
 
     fn loose_line(&mut self, ip: IpAddr, passdb: Passdb, times: u32, at: LogTime) -> u16 {
         let key = Key::from(ip);
-        if self.loose.get(&key).is_none() && self.loose.len() >= self.capacity {
-            self.loose.pop_oldest();
-        }
+        self.most_loose.make_room(&mut self.loose, &key);
         let nothing = Loose { heard: at, burst: Lines::NONE, guesses: 0, credit: 0 };
         let loose = self.loose.touch_or_insert(key, || nothing);
         if loose.heard < at.before(LATEST) {

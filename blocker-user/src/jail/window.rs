@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{key::Key, lru::Lru, policy::Count};
+use super::{key::Key, limit::Limit, lru::Lru, policy::Count};
 use crate::time::LogTime;
 
 /// The longest that a line tells back. Dovecot hangs up on a client that does not log in
@@ -131,8 +131,7 @@ pub(super) struct Windows {
     by_subject: Lru<Key, Window>,
     findtime: Duration,
     count: Count,
-    capacity: usize,
-    evicted: bool,
+    limit: Limit,
     batches: u32,
 }
 
@@ -142,8 +141,7 @@ impl Windows {
             by_subject: Lru::new(),
             findtime,
             count,
-            capacity: capacity.max(1),
-            evicted: false,
+            limit: Limit::new(capacity, "clients with failures"),
             batches: Evidence::NONE.batch,
         }
     }
@@ -184,7 +182,7 @@ impl Windows {
                 Counted { added, evidence: window.evidence, last: window.last }
             }
             _ => {
-                self.make_room(&key);
+                self.limit.make_room(&mut self.by_subject, &key);
                 let batch = batch.unwrap_or_else(|| self.next_batch());
                 let evidence = Evidence { batch, ..Evidence::NONE }.and(added);
                 self.by_subject.insert(key, Window { first: from, last: to, evidence });
@@ -238,7 +236,7 @@ impl Windows {
             return;
         }
         if evidence.sum > 0 {
-            self.make_room(&key);
+            self.limit.make_room(&mut self.by_subject, &key);
             self.by_subject.insert(key, Window { first: at, last: at, evidence });
         }
     }
@@ -265,21 +263,6 @@ impl Windows {
             self.batches = self.batches.wrapping_add(1);
         }
         self.batches
-    }
-
-    fn make_room(&mut self, key: &Key) {
-        if self.by_subject.len() < self.capacity || self.by_subject.get(key).is_some() {
-            return;
-        }
-        self.by_subject.pop_oldest();
-        if !self.evicted {
-            self.evicted = true;
-            tracing::warn!(
-                "failures of {} clients are remembered, which is the limit (max_tracked): the \
-                 one heard of least recently is forgotten for each new one (said once)",
-                self.capacity
-            );
-        }
     }
 }
 
