@@ -4,8 +4,8 @@ use std::{num::NonZeroU32, time::Duration};
 
 use super::{GUESS, PROBE, address, fail, failure, ip, is_ban, jail, log_in, policy, secs, with};
 use crate::{
-    dovecot::Rule,
-    jail::{Ban, Bantime, Count, Jail, Outcome, Policy, Spared},
+    dovecot::{Failure, Guesses, Passdb, Rule, Session},
+    jail::{Ban, Bantime, Count, Increment, Jail, Outcome, Policy, Spared},
 };
 
 #[test]
@@ -218,4 +218,44 @@ fn a_name_on_the_ignore_list_is_what_it_stands_for_now() {
 
 fn counted(subject: &str, attempts: u32) -> Outcome {
     Outcome::Counted { subject: subject.parse().unwrap(), guesses: 1, attempts, maxretry: 3 }
+}
+
+/// What is logged while `play` runs.
+fn logged(play: impl FnOnce()) -> String {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let writer = std::sync::Mutex::new(writer);
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, play);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    text
+}
+
+#[test]
+fn every_table_says_once_that_it_is_full() {
+    let said = logged(|| {
+        let increment = Increment { enabled: true, ..Increment::default() };
+        let mut jail = with(Policy { max_tracked: 2, increment, ..policy() });
+        for client in 0..9 {
+            let session = Some(Session::from_number(client.into()));
+            let guesses = Guesses::One { passdb: Passdb::from_number(1) };
+            let guess = Failure { guesses, ..failure(address(client), &GUESS) };
+            jail.failure(&guess, secs(0), secs(0));
+            jail.failure(&Failure { session, ..guess }, secs(0), secs(0));
+            log_in(&mut jail, address(client), 0);
+        }
+        for client in 20..29 {
+            let many = Failure { guesses: Guesses::Total(9), ..failure(address(client), &GUESS) };
+            assert!(is_ban(jail.failure(&many, secs(0), secs(0))));
+        }
+    });
+    for what in [
+        "2 clients with failures are remembered",
+        "2 clients that logged in are remembered",
+        "2 clients that were banned before are remembered",
+        "2 connections are remembered",
+        "2 clients without session ids are remembered",
+    ] {
+        assert_eq!(said.matches(what).count(), 1, "{what}: {said}");
+    }
 }
