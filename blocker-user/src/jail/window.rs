@@ -231,9 +231,14 @@ impl Windows {
     /// Counts failures again whose ban was lifted. When they happened is not known any more;
     /// `at` is later than any of them.
     pub(super) fn put_back(&mut self, key: Key, at: LogTime, evidence: Evidence) {
-        if let Some(window) = self.by_subject.get_mut(&key) {
-            window.evidence = evidence;
-            return;
+        let findtime = self.findtime;
+        match self.by_subject.get_mut(&key) {
+            // One that is over may have been swept away already; it must make no difference.
+            Some(window) if !window.is_over(at, findtime) => {
+                window.evidence = evidence;
+                return;
+            }
+            _ => self.forget(&key),
         }
         if evidence.sum > 0 {
             self.limit.make_room(&mut self.by_subject, &key);
