@@ -2,9 +2,14 @@
 //! index, the canonical name, the kind and the attached XDP program come out. By netlink and
 //! not from `/sys`, which may show another network namespace than the one packets come in by.
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
@@ -56,6 +61,28 @@ impl Interface {
         }
     }
 
+    /// Puts `new`, or nothing, in the place of the program `old` in one step, and fails where
+    /// another one is there by now. For programs that no BPF link holds.
+    pub(super) fn replace_program(
+        &self,
+        new: Option<BorrowedFd<'_>>,
+        old: BorrowedFd<'_>,
+        generic: bool,
+    ) -> io::Result<()> {
+        // XDP_FLAGS_REPLACE, and XDP_FLAGS_SKB_MODE or XDP_FLAGS_DRV_MODE
+        let flags = 1 << 4 | if generic { 1 << 1 } else { 1 << 2 };
+        let old = u32::try_from(old.as_raw_fd()).map_err(io::Error::other)?;
+        let new = new.map_or(-1, |new| new.as_raw_fd());
+        let mut request = LinkMessage::default();
+        request.header.index = self.index;
+        let wanted = vec![LinkXdp::Fd(new), LinkXdp::Flags(flags), LinkXdp::ExpectedFd(old)];
+        request.attributes.push(LinkAttribute::Xdp(wanted));
+        match exchange(RouteNetlinkMessage::SetLink(request), NLM_F_REQUEST | NLM_F_ACK)? {
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            _ => Ok(()),
+        }
+    }
+
     /// The classifier reads Ethernet. On a tunnel, packets begin with their IP header, and all
     /// of them would pass without a word.
     pub(super) fn require_ethernet(&self) -> Result<(), FirewallError> {
@@ -78,11 +105,20 @@ pub(super) fn index_of(name: &str) -> Option<u32> {
 fn ask(index: u32) -> io::Result<Interface> {
     let mut request = LinkMessage::default();
     request.header.index = index;
-    let mut packet = NetlinkMessage::new(
-        NetlinkHeader::default(),
-        NetlinkPayload::from(RouteNetlinkMessage::GetLink(request)),
-    );
-    packet.header.flags = NLM_F_REQUEST;
+    match exchange(RouteNetlinkMessage::GetLink(request), NLM_F_REQUEST)? {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => read(&link),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// One request to the kernel, and its answer.
+fn exchange(
+    request: RouteNetlinkMessage,
+    flags: u16,
+) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
+    let mut packet = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+    packet.header.flags = flags;
     packet.finalize();
     let mut bytes = vec![0; packet.buffer_len()];
     packet.serialize(&mut bytes);
@@ -92,11 +128,7 @@ fn ask(index: u32) -> io::Result<Interface> {
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;
     let (bytes, _) = socket.recv_from_full()?;
-    match NetlinkMessage::deserialize(&bytes).map_err(io::Error::other)?.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => read(&link),
-        NetlinkPayload::Error(error) => Err(error.to_io()),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
+    Ok(NetlinkMessage::deserialize(&bytes).map_err(io::Error::other)?.payload)
 }
 
 fn read(link: &LinkMessage) -> io::Result<Interface> {

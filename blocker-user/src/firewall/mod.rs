@@ -6,6 +6,7 @@
 
 mod bpffs;
 mod clock;
+mod dispatcher;
 mod features;
 mod interface;
 mod memory;
@@ -138,6 +139,14 @@ pub enum FirewallError {
     InterfaceLinked { interface: String, program: u32, link: u32 },
 
     #[error(
+        "{interface} runs libxdp's dispatcher (program {program}, which calls {runs}), and \
+         doveblock cannot join it: {reason}. See it with `xdp-loader status {interface}`; `xdp-loader \
+         unload {interface} --all` ends everything that it calls and makes room for doveblock; or \
+         name another interface with -i"
+    )]
+    Dispatcher { interface: String, program: u32, runs: String, reason: String },
+
+    #[error(
         "{interface} is no Ethernet device (its kind is {kind}): doveblock would not understand \
          its packets, and pass them all; guard the Ethernet device below it with -i"
     )]
@@ -197,6 +206,7 @@ impl FirewallError {
                 | Self::LinkElsewhere(_)
                 | Self::InterfaceInUse { .. }
                 | Self::InterfaceLinked { .. }
+                | Self::Dispatcher { .. }
                 | Self::NotEthernet { .. }
                 | Self::NoNativeMode { .. }
         )

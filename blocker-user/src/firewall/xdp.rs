@@ -20,10 +20,17 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, features::Features,
-    notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
+    Counters, Enforced, Firewall, FirewallError, Order, View,
+    clock::Clock,
+    dispatcher::{self, Swap},
+    features::Features,
+    notices::Notices,
+    pins::PinDir,
+    slot::Slot,
+    sockets::Closer,
+    trace,
 };
-use attach::Wanted;
+use attach::{Means, Wanted};
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
@@ -88,7 +95,7 @@ impl Xdp {
         let mut guard = Guard::new(Notices::subscribe());
         let wanted = attach::resolve(&options.interfaces)?;
         let pins = PinDir::open(&options.pin_dir)?;
-        let object = load(options, &pins)?;
+        let object = load(options, &pins, Role::Xdp)?;
         let maps = Maps::open(pins.path())?;
         let start = Start::new(&maps, &pins)?;
         guard.watch(&wanted, &pins);
@@ -118,7 +125,9 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        attach::attach_all(program, &wanted.present, options.mode, pins, start)?;
+        let extension = || load_extension(options, pins);
+        let means = means(options, pins, &extension)?;
+        attach::attach_all(program, &wanted.present, &means, start)?;
         if options.trace {
             trace::follow(object)?;
         }
@@ -128,6 +137,7 @@ impl Xdp {
     /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
     /// stays is said.
     fn clear_away(&mut self, start: Start) -> Result<(), FirewallError> {
+        start.joined.into_iter().for_each(Swap::keep);
         for (key, _) in start.copied {
             self.maps.remove(&Slot::V6(key))?;
         }
@@ -164,7 +174,31 @@ impl Drop for Xdp {
     }
 }
 
-fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
+fn means<'a>(
+    options: &Options,
+    pins: &'a PinDir,
+    extension: &'a dyn Fn() -> Result<Ebpf, FirewallError>,
+) -> Result<Means<'a>, FirewallError> {
+    Ok(Means { mode: options.mode, pins, frags: Features::detect()?.frags, extension })
+}
+
+/// The program over the same maps, to be called by another program.
+fn load_extension(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
+    let mut object = load(options, pins, Role::Extension)?;
+    if options.trace {
+        trace::follow(&mut object)?;
+    }
+    Ok(object)
+}
+
+/// What the program is to the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Xdp,
+    Extension,
+}
+
+fn load(options: &Options, pins: &PinDir, role: Role) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
     let features = Features::detect()?;
     let coarse_clock = u8::from(features.coarse_clock);
@@ -177,6 +211,9 @@ fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
         .override_global(global::TRACE, &trace, true);
     if !options.trace {
         trace::shrink_buffer(&mut loader);
+    }
+    if role == Role::Extension {
+        loader.extension(PROGRAM);
     }
     loader.load(&object::bytes(features.frags)).map_err(|error| match error {
         aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
@@ -271,11 +308,14 @@ impl Firewall for Xdp {
     }
 
     fn tend(&mut self) {
+        let Self { options, pins, object, guard, .. } = self;
+        let extension = || load_extension(options, pins);
         if self.start.is_none()
-            && self.guard.is_due()
-            && let Ok(program) = program(&mut self.object)
+            && guard.is_due()
+            && let Ok(program) = program(object)
+            && let Ok(means) = means(options, pins, &extension)
         {
-            self.guard.look(program, self.options.mode, &self.pins);
+            guard.look(program, &means);
         }
     }
 
@@ -309,7 +349,8 @@ impl View for Pinned {
     fn interfaces(&self) -> Vec<String> {
         let links = link::all(&self.pin_dir).unwrap_or_default();
         let names = links.into_iter().filter_map(|link| Some(link.interface?.name));
-        let mut names: Vec<String> = names.collect();
+        let served = dispatcher::served(&self.pin_dir).into_iter().map(|interface| interface.name);
+        let mut names: Vec<String> = names.chain(served).collect();
         names.sort();
         names
     }
