@@ -98,7 +98,8 @@ pub(super) fn join(
     let ours: &mut Extension = extension(&mut object)?;
     let slot = Slot::ours(frags);
     let mut members = old.members(|component| component.name != PROGRAM);
-    let behind = members.partition_point(|member| old.slot(member).priority <= slot.priority);
+    // Of the same priority, libxdp calls by name.
+    let behind = members.partition_point(|it| old.rank(it) < (slot.priority, PROGRAM));
     members.insert(behind, Member::Ours(slot, ours));
     old.replace(members).map(Some)
 }
@@ -211,6 +212,14 @@ impl<'a> Dispatcher<'a> {
             Member::Component(at) => self.config.slots.get(*at).copied().unwrap_or_default(),
             Member::Ours(slot, _) => *slot,
         }
+    }
+
+    fn rank(&self, member: &Member<'_>) -> (u32, &str) {
+        let name = match member {
+            Member::Component(at) => self.components.get(*at).map_or("", |it| &it.name),
+            Member::Ours(..) => PROGRAM,
+        };
+        (self.slot(member).priority, name)
     }
 
     /// Puts a dispatcher that calls `members` in the place of this one.

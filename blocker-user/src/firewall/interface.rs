@@ -12,7 +12,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::{if_nameindex, if_nametoindex};
@@ -28,6 +28,21 @@ pub(super) struct Interface {
     kind: LinkLayerType,
     pub(super) mtu: u32,
     pub(super) xdp: Option<Attached>,
+    pub(super) layer: Kind,
+    /// The index of the device that a VLAN is on.
+    pub(super) parent: Option<u32>,
+    /// The index of the bridge or bond that this is a part of.
+    pub(super) controller: Option<u32>,
+}
+
+/// Which of the devices it is that lie on others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bridge,
+    Bond,
+    Vlan,
+    #[default]
+    Other,
 }
 
 /// The XDP program of an interface.
@@ -97,6 +112,13 @@ impl Interface {
     }
 }
 
+/// Every interface of this network namespace.
+pub(super) fn all() -> Vec<Interface> {
+    let known = if_nameindex();
+    let indices = known.iter().flat_map(|list| list.iter().map(|it| it.index()));
+    indices.filter_map(Interface::with_index).collect()
+}
+
 /// The index of a name or altname in this network namespace.
 pub(super) fn index_of(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
@@ -133,18 +155,36 @@ fn exchange(
 
 fn read(link: &LinkMessage) -> io::Result<Interface> {
     let mut name = None;
-    let (mut mtu, mut xdp) = (0, None);
+    let (mut mtu, mut xdp, mut layer) = (0, None, Kind::Other);
+    let (mut parent, mut controller) = (None, None);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(found) => name = Some(found.clone()),
             LinkAttribute::Mtu(found) => mtu = *found,
             LinkAttribute::Xdp(found) => xdp = attached(found),
+            LinkAttribute::LinkInfo(found) => layer = kind_of(found),
+            LinkAttribute::Link(found) => parent = Some(*found),
+            LinkAttribute::Controller(found) => controller = Some(*found),
             _ => {}
         }
     }
     let name = name.ok_or(io::ErrorKind::InvalidData)?;
     let kind = link.header.link_layer_type;
-    Ok(Interface { index: link.header.index, name, kind, mtu, xdp })
+    let index = link.header.index;
+    Ok(Interface { index, name, kind, mtu, xdp, layer, parent, controller })
+}
+
+fn kind_of(info: &[LinkInfo]) -> Kind {
+    let kind = info.iter().find_map(|one| match one {
+        LinkInfo::Kind(kind) => Some(kind),
+        _ => None,
+    });
+    match kind {
+        Some(InfoKind::Bridge) => Kind::Bridge,
+        Some(InfoKind::Bond) => Kind::Bond,
+        Some(InfoKind::Vlan) => Kind::Vlan,
+        _ => Kind::Other,
+    }
 }
 
 fn attached(xdp: &[LinkXdp]) -> Option<Attached> {
@@ -158,7 +198,23 @@ fn attached(xdp: &[LinkXdp]) -> Option<Attached> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FirewallError, Interface};
+    use super::{FirewallError, Interface, Kind, LinkLayerType};
+
+    impl Interface {
+        /// An Ethernet device without anything special.
+        pub(crate) fn of_test(index: u32, name: &str) -> Self {
+            Self {
+                index,
+                name: name.to_owned(),
+                kind: LinkLayerType::Ether,
+                mtu: 1500,
+                xdp: None,
+                layer: Kind::Other,
+                parent: None,
+                controller: None,
+            }
+        }
+    }
 
     #[test]
     fn loopback_is_known_and_a_stranger_is_answered_with_who_is_there() {

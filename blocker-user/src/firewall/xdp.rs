@@ -24,6 +24,7 @@ use super::{
     clock::Clock,
     dispatcher::{self, Swap},
     features::Features,
+    interface, layers,
     notices::Notices,
     pins::PinDir,
     slot::Slot,
@@ -94,6 +95,9 @@ impl Xdp {
         Self::check(options)?;
         let mut guard = Guard::new(Notices::subscribe());
         let wanted = attach::resolve(&options.interfaces)?;
+        for advice in layers::advice(&wanted.present, &interface::all()) {
+            tracing::warn!("{advice}");
+        }
         let pins = PinDir::open(&options.pin_dir)?;
         let object = load(options, &pins, Role::Xdp)?;
         let maps = Maps::open(pins.path())?;

@@ -32,12 +32,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_failed_restart_leaves_what_was_in_force", BPFTOOL, failed_restart),
         trial("whatever_descriptor_is_the_last_nothing_is_left", &[], descriptors),
         trial("a_program_in_the_way_is_told_by_how_it_is_attached", BPFTOOL, in_the_way),
+        trial("a_dispatcher_that_cannot_be_joined_is_told_with_the_reason", LIBXDP, dispatcher),
         trial("another_mode_than_the_attached_one_is_said", &[], other_mode),
         trial("a_tunnel_is_refused", &[], tunnel),
     ]
 }
 
 const BPFTOOL: &[fn() -> Option<String>] = &[needs::missing_bpftool];
+const LIBXDP: &[fn() -> Option<String>] = &[needs::missing_bpftool, needs::missing_libxdp];
 
 fn log(world: &World) -> Result<std::path::PathBuf> {
     let log = world.claim.dir().join("mail.log");
@@ -158,6 +160,16 @@ fn bridge(world: &World) -> Result<()> {
 
     let (code, said) = run_to_end(world, &log, &["-i", "br0", "--xdp-mode", "native"])?;
     ensure!(code == 2 && said.contains("its driver has none"), "{code}: {said}");
+    ensure!(said.contains("its packets come in by mail0"), "{said}");
+    // The order on the command line is not the one that the kernel wants.
+    let doveblock = Doveblock::start(world, &log, &["-i", "br0", "-i", "mail0"])?;
+    ensure!(guarded(&doveblock)? == json!(["br0", "mail0"]));
+    ensure!(doveblock.whole_log().contains("not both"), "{}", doveblock.whole_log());
+    doveblock.stop()?;
+    Doveblock::start(world, &log, &["-i", "br0"])?.stop()?;
+    let (code, said) = run_to_end(world, &log, &["-i", "mail0"])?;
+    ensure!(code == 2 && said.contains("is a part of br0, which has"), "{code}: {said}");
+    blocker_tests::doveblock::verb(world, &["detach"])?;
     for (interface, mode) in [("br0", "generic"), ("mail0", "native")] {
         let mut doveblock = Doveblock::spawn(world, &log, &["-i", interface])?;
         if mode == "generic" {
@@ -364,6 +376,28 @@ fn in_the_way(world: &World) -> Result<()> {
         ip(world, &format!("link set dev mail0 {off}"))?;
     }
     Doveblock::start(world, &log, &[])?;
+    Ok(())
+}
+
+/// One that libxdp did not set up, so that it has no configuration. Where it has,
+/// `cargo xtask vm` joins it: not every kernel that this runs on can do that.
+fn dispatcher(world: &World) -> Result<()> {
+    let log = log(world)?;
+    let pins = world.claim.pins().with_file_name(format!("{}-libxdp", world.claim.name()));
+    let mut bpftool = world.server.command("bpftool");
+    run(bpftool.args(["prog", "loadall", needs::LIBXDP_DISPATCHER]).arg(&pins))?;
+    let tried = (|| {
+        let mut bpftool = world.server.command("bpftool");
+        let program = pins.join("xdp_dispatcher");
+        run(bpftool.args(["net", "attach", "xdp", "pinned"]).arg(program).args(["dev", "mail0"]))?;
+        run_to_end(world, &log, &[])
+    })();
+    fs::remove_dir_all(&pins)?;
+    let (code, said) = tried?;
+    for part in ["libxdp's dispatcher", "version 2 or 3", "xdp-loader unload mail0 --all"] {
+        ensure!(code == 2 && said.contains(part), "{code}, no {part:?} in: {said}");
+    }
+    ensure!(!world.claim.pins().exists(), "it left pins");
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use super::{XdpMode, link, link::Link, start::Start};
 use crate::firewall::{
     FirewallError,
     dispatcher::{self, Swap},
-    interface::Interface,
+    interface::{Interface, Kind},
     pins::PinDir,
 };
 
@@ -59,6 +59,8 @@ pub(super) fn resolve(names: &[String]) -> Result<Wanted, FirewallError> {
             wanted.present.push(interface);
         }
     }
+    // The kernel takes no program below a device that has one, but the other way round it does.
+    wanted.present.sort_by_key(|interface| matches!(interface.layer, Kind::Bridge | Kind::Bond));
     match unknown {
         Some(error) if wanted.present.is_empty() => Err(error),
         _ => Ok(wanted),
@@ -249,6 +251,10 @@ fn in_use(interface: &Interface, error: ProgramError) -> FirewallError {
     let name = interface.name.clone();
     let now = Interface::with_index(interface.index);
     let Some(attached) = now.and_then(|now| now.xdp) else {
+        let above = interface.controller.and_then(Interface::with_index);
+        if let Some((above, xdp)) = above.and_then(|above| Some((above.name, above.xdp?))) {
+            return FirewallError::Below { interface: name, above, program: xdp.program };
+        }
         return FirewallError::bpf(format!("attach to {name}"))(error);
     };
     let program = attached.program;
