@@ -90,10 +90,12 @@ pub(super) fn join(
     frags: bool,
     load: &dyn Fn() -> Result<Ebpf, FirewallError>,
 ) -> Result<Option<Swap>, FirewallError> {
-    let Some(found) = Dispatcher::on(interface)? else { return Ok(None) };
+    let Some(now) = Interface::with_index(interface.index) else { return Ok(None) };
+    let Some(found) = Dispatcher::on(&now)? else { return Ok(None) };
     let _lock = place::lock().map_err(|error| found.refuse(error.to_string()))?;
     // It may have been another before there was the lock.
-    let Some(old) = Dispatcher::on(interface)? else { return Ok(None) };
+    let Some(now) = Interface::with_index(interface.index) else { return Ok(None) };
+    let Some(old) = Dispatcher::on(&now)? else { return Ok(None) };
     let mut object = load()?;
     let ours: &mut Extension = extension(&mut object)?;
     let slot = Slot::ours(frags);
@@ -124,9 +126,8 @@ pub(super) fn served(pin_dir: &Path) -> Vec<Interface> {
 pub(super) fn leave(interface: &Interface, pin_dir: &Path) -> Result<(), FirewallError> {
     let action = || format!("leave the dispatcher of {}", interface.name);
     let _lock = place::lock().map_err(FirewallError::io(action()))?;
-    let (Some(old), Some(bans)) = (Dispatcher::on(interface)?, bans(pin_dir)) else {
-        return Ok(());
-    };
+    let Some(now) = Interface::with_index(interface.index) else { return Ok(()) };
+    let (Some(old), Some(bans)) = (Dispatcher::on(&now)?, bans(pin_dir)) else { return Ok(()) };
     let others = old.members(|component| !component.maps.contains(&bans));
     if others.is_empty() {
         let detached = interface.replace_program(None, old.fd.as_fd(), old.generic);
@@ -174,10 +175,7 @@ impl<'a> Dispatcher<'a> {
     /// `None` where there is none; an error where it is none that can be worked with.
     fn on(interface: &'a Interface) -> Result<Option<Self>, FirewallError> {
         let Some(attached) = interface.xdp else { return Ok(None) };
-        let mut programs = loaded_programs().filter_map(Result::ok);
-        let Some(info) = programs.find(|info| info.id() == attached.program) else {
-            return Ok(None);
-        };
+        let Some(info) = program(attached.program)? else { return Ok(None) };
         if info.name_as_str() != Some(DISPATCHER) {
             return Ok(None);
         }
@@ -307,6 +305,23 @@ fn refusal(interface: &Interface, program: u32, directory: &Path, reason: String
     let runs =
         if names.is_empty() { "nothing that is pinned".to_owned() } else { names.join(", ") };
     FirewallError::Dispatcher { interface: interface.name.clone(), program, runs, reason }
+}
+
+/// The program with that id. That we could not look is an error: a dispatcher that is not seen
+/// would be taken for any program that is in the way.
+fn program(id: u32) -> Result<Option<ProgramInfo>, FirewallError> {
+    let mut failed = None;
+    for info in loaded_programs() {
+        match info {
+            Ok(info) if info.id() == id => return Ok(Some(info)),
+            Ok(_) => {}
+            // Others may also have gone meanwhile.
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(None), |error| {
+        Err(FirewallError::bpf(format!("look for the program with id {id}"))(error))
+    })
 }
 
 fn maps_of(program: &ProgramInfo) -> Vec<u32> {

@@ -67,6 +67,7 @@ pub struct Options {
 /// on. Dropped before that it takes back all it has done.
 pub struct Xdp {
     options: Options,
+    features: Features,
     wanted: Wanted,
     object: Ebpf,
     maps: Maps,
@@ -99,12 +100,14 @@ impl Xdp {
             tracing::warn!("{advice}");
         }
         let pins = PinDir::open(&options.pin_dir)?;
-        let object = load(options, &pins, Role::Xdp)?;
+        let features = Features::detect()?;
+        let object = load(options, features, &pins, Role::Xdp)?;
         let maps = Maps::open(pins.path())?;
         let start = Start::new(&maps, &pins)?;
         guard.watch(&wanted, &pins);
         let mut xdp = Self {
             options: options.clone(),
+            features,
             guard,
             wanted,
             object,
@@ -119,8 +122,8 @@ impl Xdp {
     }
 
     fn begin(&mut self) -> Result<(), FirewallError> {
-        let Self { options, wanted, object, maps, settings, start: Some(start), pins, .. } = self
-        else {
+        let Self { options, features, wanted, object, maps, settings, start, pins, .. } = self;
+        let Some(start) = start else {
             return Ok(());
         };
         let program = program(object)?;
@@ -129,8 +132,9 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        let extension = || load_extension(options, pins);
-        let means = means(options, pins, &extension)?;
+        let extension = || load_extension(options, *features, pins);
+        let means =
+            Means { mode: options.mode, pins, frags: features.frags, extension: &extension };
         attach::attach_all(program, &wanted.present, &means, start)?;
         if options.trace {
             trace::follow(object)?;
@@ -178,17 +182,13 @@ impl Drop for Xdp {
     }
 }
 
-fn means<'a>(
-    options: &Options,
-    pins: &'a PinDir,
-    extension: &'a dyn Fn() -> Result<Ebpf, FirewallError>,
-) -> Result<Means<'a>, FirewallError> {
-    Ok(Means { mode: options.mode, pins, frags: Features::detect()?.frags, extension })
-}
-
 /// The program over the same maps, to be called by another program.
-fn load_extension(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
-    let mut object = load(options, pins, Role::Extension)?;
+fn load_extension(
+    options: &Options,
+    features: Features,
+    pins: &PinDir,
+) -> Result<Ebpf, FirewallError> {
+    let mut object = load(options, features, pins, Role::Extension)?;
     if options.trace {
         trace::follow(&mut object)?;
     }
@@ -202,9 +202,13 @@ enum Role {
     Extension,
 }
 
-fn load(options: &Options, pins: &PinDir, role: Role) -> Result<Ebpf, FirewallError> {
+fn load(
+    options: &Options,
+    features: Features,
+    pins: &PinDir,
+    role: Role,
+) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
-    let features = Features::detect()?;
     let coarse_clock = u8::from(features.coarse_clock);
     let trace = u8::from(options.trace);
     let mut loader = EbpfLoader::new();
@@ -312,13 +316,14 @@ impl Firewall for Xdp {
     }
 
     fn tend(&mut self) {
-        let Self { options, pins, object, guard, .. } = self;
-        let extension = || load_extension(options, pins);
+        let Self { options, features, pins, object, guard, .. } = self;
+        let extension = || load_extension(options, *features, pins);
         if self.start.is_none()
             && guard.is_due()
             && let Ok(program) = program(object)
-            && let Ok(means) = means(options, pins, &extension)
         {
+            let means =
+                Means { mode: options.mode, pins, frags: features.frags, extension: &extension };
             guard.look(program, &means);
         }
     }

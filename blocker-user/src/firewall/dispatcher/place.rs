@@ -7,6 +7,8 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -21,11 +23,20 @@ pub(super) fn root() -> PathBuf {
     Path::new(&bpffs).join("xdp")
 }
 
-/// Nobody else changes a dispatcher while this lives.
+/// Nobody else changes a dispatcher while this lives. Libxdp's tools hold it for a moment; who
+/// holds it for longer must not hold up the bans.
 pub(super) fn lock() -> io::Result<File> {
-    let root = File::open(root())?;
-    flock(&root, FlockOperation::LockExclusive)?;
-    Ok(root)
+    const ATTEMPTS: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(20);
+    let path = root();
+    let root = File::open(&path)?;
+    for _ in 0..ATTEMPTS {
+        match flock(&root, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(PAUSE),
+            result => return Ok(result.map(|()| root)?),
+        }
+    }
+    Err(io::Error::other(format!("another process holds the lock on {}", path.display())))
 }
 
 pub(super) fn directory(interface: u32, program: u32) -> PathBuf {

@@ -148,8 +148,12 @@ impl Post {
             // Another one has the name now, and is to be guarded as well.
             (self.lost, self.pin) = (true, pins.link(&self.name));
         }
-        if self.is_served(pins) && named == index {
-            return;
+        if self.is_served(pins) {
+            if named.is_none() || named == index {
+                return;
+            }
+            // As above.
+            (self.lost, self.pin) = (true, pins.link(&self.name));
         }
         self.lost |= links.iter().any(|link| link.pin == self.pin);
         match named {
