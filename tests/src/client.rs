@@ -156,6 +156,24 @@ impl<'a> Client<'a> {
         Ok(accepted)
     }
 
+    /// Names and passwords on one IMAP connection, one after the other. Returns whether the
+    /// server accepted the last.
+    pub fn try_in_turn(&self, credentials: &[(&str, &str)]) -> Result<bool> {
+        wait::check()?;
+        let mut stream = self
+            .open(Protocol::Imap.port(), LIMIT)
+            .with_context(|| format!("{} to IMAP", self.address))?;
+        read_line(&mut stream)?;
+        let mut accepted = false;
+        for (user, password) in credentials {
+            say(&mut stream, &format!("a LOGIN {user} {password}"))?;
+            accepted = answer(&mut stream, "a OK", "a NO")?;
+        }
+        say(&mut stream, "b LOGOUT")?;
+        drain(&mut stream)?;
+        Ok(accepted)
+    }
+
     /// A guess that is expected to be wrong.
     pub fn guess(&self, protocol: Protocol) -> Result<()> {
         if self.log_in(protocol, "alice", "letmein")? {

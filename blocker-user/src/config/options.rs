@@ -53,7 +53,7 @@ const STOPS: [(&str, OnStop); 2] = [("keep", OnStop::Keep), ("detach", OnStop::D
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 32] = [
+pub static OPTIONS: [Opt; 33] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -236,7 +236,8 @@ pub static OPTIONS: [Opt; 32] = [
     Opt {
         name: "ignore_authenticated",
         takes: "a time as in findtime; 0 for never",
-        doc: "How long after a login silent probes from its address are forgiven",
+        doc: "How long after a login silent probes from its address are forgiven; it also takes \
+              those back that counted before it",
         fail2ban: Fail2ban::Unknown,
         set: |to, text| put(&mut to.ignore_authenticated, span(&text.joined())),
         show: |of| show_span(of.ignore_authenticated),
@@ -266,6 +267,15 @@ pub static OPTIONS: [Opt; 32] = [
             put(&mut to.max_tracked, number(&text.joined(), std::num::NonZeroUsize::MIN))
         },
         show: |of| of.max_tracked.to_string(),
+    },
+    Opt {
+        name: "max_bans",
+        takes: "a number, from 1 to 16777216",
+        doc: "Most bans of IPv4 addresses, and as many of IPv6 prefixes; when one kind is full, \
+              the ban that ends soonest makes room",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.max_bans, values::max_bans(&text.joined())),
+        show: |of| of.max_bans.to_string(),
     },
     Opt {
         name: "failregex",

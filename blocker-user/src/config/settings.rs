@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dovecot::{Mode, SessionCheck},
-    firewall::XdpMode,
+    firewall::{DEFAULT_MAX_BANS, XdpMode},
     jail::{Bantime, Count, Increment, Policy},
 };
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub count: Count,
     pub session_check: SessionCheck,
     pub max_tracked: NonZeroUsize,
+    /// Of each family.
+    pub max_bans: NonZeroU32,
     pub failregex: Regexes,
     pub ignoreregex: Regexes,
     pub on_stop: OnStop,
@@ -109,6 +111,7 @@ impl Default for Settings {
             count: policy.count,
             session_check: SessionCheck::default(),
             max_tracked: NonZeroUsize::new(policy.max_tracked).unwrap_or(NonZeroUsize::MIN),
+            max_bans: DEFAULT_MAX_BANS,
             failregex: Regexes::none(),
             ignoreregex: Regexes::none(),
             on_stop: OnStop::Keep,

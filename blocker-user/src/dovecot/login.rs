@@ -17,7 +17,8 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     SessionCheck,
-    event::{Event, Failure, Guesses, Session},
+    event::{Event, Failure, Guesses, Login, Session},
+    name::Name,
     rules::{
         self, AUTH_FAILED, AUTH_NOT_READY, GUESS_WORDS, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode,
         NO_AUTH_ATTEMPTS, PROXIED_WORDS, PROXY_AUTH_FAILED, Rule, SASL_UNFINISHED, TLS_UNFINISHED,
@@ -39,7 +40,10 @@ const ENDED: [&[u8]; 5] = [
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
 /// Reasons and codes for which no number of attempts is guilt.
-const SERVERS: [&[u8]; 10] = [
+const SERVERS: [&[u8]; 11] = [
+    // Whether attempts of it were at other accounts, the line does not tell; that of their
+    // password database does.
+    b"user_disabled",
     // Those behind a right password.
     b"login_disabled",
     b"password_expired",
@@ -67,7 +71,7 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     if let Some(fields) = logged_in(message) {
         let ip = client(fields, false)?;
         let session = session_of(fields, ip, check)?;
-        return Some(Event::Login { ip, session });
+        return Some(Event::Login(Login { ip, session, name: name(fields) }));
     }
     let (head, after_head) =
         ENDED.iter().find_map(|head| Some((*head, message.strip_prefix(*head)?)))?;
@@ -86,6 +90,7 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     Some(Event::Failure(Failure {
         session,
         guesses: Guesses::Total(failed.unwrap_or(unknown).max(1)),
+        name: name(fields),
         waited: tries.waited,
         ..Failure::new(ip, rule)
     }))
@@ -191,6 +196,14 @@ fn is_named(fields: &[u8]) -> bool {
         })
         .unwrap_or(behind);
     behind.iter().any(|byte| matches!(byte, b'<' | b'>'))
+}
+
+/// Who is named. A name may be cut short that holds what ends one; whoever has an account has
+/// none like that.
+fn name(fields: &[u8]) -> Option<Name> {
+    let (_, rest) = split_at(fields, b"user=<")?;
+    let name = split_at(rest, b">, ").map(|(name, _)| name);
+    Name::new(name.or_else(|| rest.strip_suffix(b">"))?)
 }
 
 /// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the

@@ -11,6 +11,7 @@ mod event;
 mod gate;
 mod json;
 mod login;
+mod name;
 mod prefix;
 mod recent;
 mod rules;
@@ -27,7 +28,8 @@ use prefix::{Prefix, Service};
 use recent::Recent;
 use timestamp::Stamp;
 
-pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
+pub use event::{Event, Failure, Guesses, Judgement, Login, Passdb, Session};
+pub use name::Name;
 pub use rules::{
     FAILREGEX, GUESS_WORDS, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode,
 };
@@ -177,7 +179,7 @@ impl Judge {
             Event::Failure(failure) => {
                 Some(Event::Failure(Failure { repeated: prefix.repeated, ..failure }))
             }
-            login @ Event::Login { .. } => Some(login),
+            login @ (Event::Login(_) | Event::MasterLogin(_)) => Some(login),
         }
     }
 }

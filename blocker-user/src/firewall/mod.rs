@@ -18,7 +18,7 @@ mod sockets;
 mod trace;
 mod xdp;
 
-use std::{net::IpAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{net::IpAddr, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use blocker_common::abi;
 use ipnet::IpNet;
@@ -28,6 +28,9 @@ use crate::time::LogTime;
 pub use memory::Memory;
 pub use pins::{Detached, detach};
 pub use xdp::{Options, Xdp, XdpMode};
+
+/// `max_bans` if nobody says otherwise.
+pub const DEFAULT_MAX_BANS: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 20) - 1);
 
 /// A ban to be enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,15 @@ pub type Counters = abi::Counters;
 pub trait Firewall {
     /// Enforces `order`. A ban of the same subject is replaced and keeps its drop counters.
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError>;
+    /// Enforces all of `orders`, in no particular order and as fast as the kernel takes them.
+    fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
+        orders.iter().try_for_each(|order| self.ban(order))
+    }
+    /// Whose bans have ended before their time since this was last asked, because there was no
+    /// room for another one.
+    fn evicted(&mut self) -> Vec<IpNet> {
+        Vec::new()
+    }
     /// Ends a ban; `false` where there was none.
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError>;
     /// Makes `networks` the ones that are never dropped, whatever is banned.
@@ -102,8 +114,9 @@ pub enum FirewallError {
     NoBpfFilesystem(PathBuf),
 
     #[error(
-        "the pins in {} belong to an incompatible version ({reason}); remove them with \
-         `doveblock detach`, which lifts their bans", dir.display()
+        "the pins in {} are of a version that this one does not know, probably a newer one \
+         ({reason}); start that version again, or remove them with `doveblock detach`, which lifts \
+         their bans", dir.display()
     )]
     IncompatiblePins { dir: PathBuf, reason: String },
 
@@ -173,8 +186,8 @@ pub enum FirewallError {
     )]
     NoProgram,
 
-    #[error("the ban table is full ({0} entries); {1} is not banned")]
-    Full(usize, IpNet),
+    #[error("there is no room for another ban; {0} is not banned")]
+    Full(IpNet),
 
     #[error("{action}: {source}")]
     Io {

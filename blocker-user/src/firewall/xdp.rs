@@ -6,16 +6,20 @@
 //! fails before [`Firewall::commit`].
 
 mod attach;
+mod batch;
 mod link;
 mod maps;
+mod migrate;
 mod object;
+mod room;
 mod start;
 mod tend;
+mod write;
 
-use std::{fs, os::fd::OwnedFd, path::PathBuf, sync::Arc};
+use std::{fs, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use aya::{Ebpf, EbpfLoader, programs};
-use blocker_common::abi::{self, Ban, PROGRAM, PortRange, Ports, global};
+use blocker_common::abi::{self, PROGRAM, PortRange, Ports, global, map};
 use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -35,6 +39,7 @@ use attach::{Means, Wanted};
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
+use write::Room;
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +62,8 @@ pub struct Options {
     pub ports: Vec<PortRange>,
     /// Length of the IPv6 prefix that one ban covers.
     pub ipv6_prefix: u8,
+    /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
+    pub max_bans: NonZeroU32,
     /// Close the connections to those ports that a client holds when it is banned.
     pub close_connections: bool,
     /// Report every verdict on a banned source to the log.
@@ -73,6 +80,7 @@ pub struct Xdp {
     maps: Maps,
     settings: Ports,
     guard: Guard,
+    room: Room,
     /// Only once committed, and where the kernel can.
     closer: Option<Closer>,
     /// `None` once committed.
@@ -99,16 +107,20 @@ impl Xdp {
         for advice in layers::advice(&wanted.present, &interface::all()) {
             tracing::warn!("{advice}");
         }
-        let pins = PinDir::open(&options.pin_dir)?;
+        let mut pins = PinDir::open(&options.pin_dir)?;
+        let outdated = migrate::outdated(pins.path(), options.max_bans)?;
+        pins.replace(outdated.clone());
         let features = Features::detect()?;
         let object = load(options, features, &pins, Role::Xdp)?;
-        let maps = Maps::open(pins.path())?;
+        let mut maps = Maps::open(&pins)?;
+        migrate::fill(&mut maps, &pins, &outdated, options.max_bans)?;
         let start = Start::new(&maps, &pins)?;
         guard.watch(&wanted, &pins);
         let mut xdp = Self {
             options: options.clone(),
             features,
             guard,
+            room: Room::default(),
             wanted,
             object,
             settings: *start.settings(),
@@ -142,6 +154,12 @@ impl Xdp {
         Ok(())
     }
 
+    fn close_connections(&self) {
+        if let Some(closer) = &self.closer {
+            closer.look();
+        }
+    }
+
     /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
     /// stays is said.
     fn clear_away(&mut self, start: Start) -> Result<(), FirewallError> {
@@ -158,7 +176,7 @@ impl Xdp {
     /// It is too late to fail, and bans drop packets without it.
     fn start_closing(&mut self) {
         let ipv6_prefix = self.options.ipv6_prefix;
-        let closer = Maps::open(self.pins.path()).and_then(|maps| {
+        let closer = Maps::open(&self.pins).and_then(|maps| {
             let is_banned = Box::new(move |ip| maps.drop_from(ip, ipv6_prefix));
             Closer::start(self.options.ports.clone(), is_banned)
                 .map_err(FirewallError::io("look at the sockets of this host"))
@@ -216,7 +234,12 @@ fn load(
         .default_map_pin_directory(pins.path())
         .override_global(global::V6_MASK, &v6_mask, true)
         .override_global(global::COARSE_CLOCK, &coarse_clock, true)
-        .override_global(global::TRACE, &trace, true);
+        .override_global(global::TRACE, &trace, true)
+        .map_max_entries(map::BANS_V4, options.max_bans.get())
+        .map_max_entries(map::BANS_V6, options.max_bans.get());
+    for &name in pins.replaced() {
+        loader.map_pin_path(name, pins.map(name));
+    }
     if !options.trace {
         trace::shrink_buffer(&mut loader);
     }
@@ -243,28 +266,19 @@ fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallError> {
 
 impl Firewall for Xdp {
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError> {
-        let slot = Slot::of(&order.subject, self.options.ipv6_prefix);
-        let earlier = self.maps.get(&slot)?;
-        // The packets the kernel counts between this read and the write below are lost to
-        // the statistics, not to the verdict.
-        let counted = earlier.unwrap_or_default();
-        let ban = Ban {
-            expires_ns: Clock::now().deadline(order.expires),
-            dropped_packets: counted.dropped_packets,
-            dropped_bytes: counted.dropped_bytes,
-            banned_at: u64::try_from(order.banned_at.as_secs()).unwrap_or(0),
-            attempts: order.attempts,
-            prefix_len: u32::from(order.subject.prefix_len()),
-        };
-        self.maps.put(&slot, &ban, &order.subject)?;
-        if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
-            self.settings.networks += 1;
-            self.maps.set_settings(&self.settings)?;
-        }
-        if let Some(closer) = &self.closer {
-            closer.look();
-        }
+        self.put_one(order)?;
+        self.close_connections();
         Ok(())
+    }
+
+    fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
+        self.put_many(orders)?;
+        self.close_connections();
+        Ok(())
+    }
+
+    fn evicted(&mut self) -> Vec<IpNet> {
+        self.room.take_evicted()
     }
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
@@ -333,10 +347,7 @@ impl Firewall for Xdp {
     }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
-        Ok(Box::new(Pinned {
-            maps: Maps::open(self.pins.path())?,
-            pin_dir: self.pins.path().to_owned(),
-        }))
+        Ok(Box::new(Pinned { maps: Maps::open(&self.pins)?, pin_dir: self.pins.path().to_owned() }))
     }
 }
 

@@ -15,6 +15,7 @@ mod policy;
 mod restart;
 mod sandbox;
 mod source;
+mod upgrade;
 mod verdicts;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         restart::trials(),
         sandbox::trials(),
         source::trials(),
+        upgrade::trials(),
         verdicts::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

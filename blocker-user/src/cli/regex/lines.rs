@@ -122,7 +122,7 @@ fn fate(judgement: &Judgement) -> Fate {
     match judgement.event {
         Some(Event::Failure(failure)) => Fate::Matched { ip: failure.ip, rule: failure.rule.name },
         _ if judgement.is_ignored => Fate::Ignored,
-        Some(Event::Login { .. }) | None => Fate::Missed,
+        Some(Event::Login(_) | Event::MasterLogin(_)) | None => Fate::Missed,
     }
 }
 
