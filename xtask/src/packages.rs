@@ -17,7 +17,7 @@ const fn package(name: &'static str, program: &'static str, sandbox: bool) -> Pa
     Package { name, program, sandbox }
 }
 
-const PACKAGES: [Package; 9] = [
+const PACKAGES: [Package; 10] = [
     package("dovecot-core", "dovecot", true),
     package("dovecot-imapd", "imap-login", true),
     package("dovecot-pop3d", "pop3-login", true),
@@ -27,6 +27,8 @@ const PACKAGES: [Package; 9] = [
     // Boot the kernels of the matrix, and sort their modules.
     package("qemu-system-x86", "qemu-system-x86_64", false),
     package("kmod", "modprobe", false),
+    // Puts another program onto the interface, with a dispatcher to join.
+    package("xdp-tools", "xdp-loader", false),
     // Judges the same log lines as doveblock.
     package("fail2ban", "fail2ban-regex", false),
 ];
