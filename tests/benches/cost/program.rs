@@ -97,8 +97,11 @@ fn fill(claim: &Claim, bans: u32) -> Result<()> {
     let subject = firewall::host(IpAddr::V4(ENDED));
     firewall.ban(&Order { subject, banned_at, expires, attempts: 5 })?;
     firewall.commit()?;
-    wait::pause(Duration::from_millis(1500))?;
-    Ok(())
+    let (program, packet) = (pinned(claim)?, packets::syn(IpAddr::V4(ENDED), GUARDED_PORT)?);
+    wait::until(wait::LIMIT, "a ban to end", || {
+        let options = TestRunOptions { data_in: Some(&packet), ..TestRunOptions::new() };
+        Ok((program.test_run(options)?.return_value == PASS).then_some(()))
+    })
 }
 
 /// Every packet from the same source.
