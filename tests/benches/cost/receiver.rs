@@ -111,9 +111,11 @@ impl Receiver {
         let said = match (self.kind, &self.held) {
             (_, Held::Doveblock { view, .. }) => return Ok(view.counters()?.dropped_packets),
             (Kind::NftIngress, _) => {
-                ask(world, "nft", &["list", "chain", "netdev", "mail", "drop"])
+                ask(world, "nft", &["list", "chain", "netdev", "mail", "incoming"])
             }
-            (Kind::NftInput, _) => ask(world, "nft", &["list", "chain", "inet", "mail", "drop"]),
+            (Kind::NftInput, _) => {
+                ask(world, "nft", &["list", "chain", "inet", "mail", "incoming"])
+            }
             (Kind::Ipset, _) => ask(world, "iptables", &["-nvxL", "INPUT"]),
             (Kind::Fail2ban, _) => ask(world, "iptables", &["-nvxL", "f2b-dovecot"]),
             _ => ask(world, "ethtool", &["-S", SERVER_LINK]),
@@ -218,8 +220,8 @@ fn nftables(world: &World, kind: Kind, bans: u32) -> Result<Held> {
     }
     write!(
         rules,
-        "}} }}\n chain drop {{ type filter hook {hook};\n \
-         tcp dport {{ {} }} ip saddr @banned counter drop }} }}\n",
+        "}} }}\n chain incoming {{ type filter hook {hook};\n \
+         tcp dport {{ {} }} ip saddr @banned counter drop\n }}\n}}\n",
         ports("-")
     )?;
     feed(world, "nft", &["-f", "-"], &rules)?;
