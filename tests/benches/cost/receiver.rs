@@ -163,18 +163,18 @@ fn floor(plan: &Plan, world: &World) -> Result<Held> {
     Ok(Held::Program { _object: object })
 }
 
+/// All of it inside: the firewall looks after its interfaces in the namespace it was made in.
 fn doveblock(world: &World, bans: u32) -> Result<Held> {
     let options = options(world.claim.pins(), vec![SERVER_LINK.to_owned()]);
-    let mut firewall = world.server.enter(|| Ok(Xdp::open(&options)?))?;
-    firewall.allow(&[
-        "127.0.0.0/8".parse()?,
-        "192.0.2.1/32".parse()?,
-        "2001:db8::1/128".parse()?,
-    ])?;
-    firewall.ban_many(&orders(bans, packets::v4))?;
-    firewall.commit()?;
-    let view = firewall.view()?;
-    Ok(Held::Doveblock { _firewall: Box::new(firewall), view })
+    let allowed = ["127.0.0.0/8".parse()?, "192.0.2.1/32".parse()?, "2001:db8::1/128".parse()?];
+    world.server.enter(|| {
+        let mut firewall = Xdp::open(&options)?;
+        firewall.allow(&allowed)?;
+        firewall.ban_many(&orders(bans, packets::v4))?;
+        firewall.commit()?;
+        let view = firewall.view()?;
+        Ok(Held::Doveblock { _firewall: Box::new(firewall), view })
+    })
 }
 
 /// It pins at a fixed place: in a mount namespace of its own that is nobody else's, and gone
