@@ -44,7 +44,7 @@ struct Case {
 
 enum Subject {
     /// doveblock, by its pin.
-    Doveblock(Program),
+    Doveblock(Box<Program>),
     /// The program of that name.
     Of(Ebpf, &'static str),
 }
@@ -132,7 +132,7 @@ fn hot(plan: &Plan, claim: &Claim, bans: u32) -> Result<Vec<Case>> {
     };
     let mut cases = vec![floor];
     for (what, packet, verdict) in doveblock {
-        let program = Subject::Doveblock(pinned(claim)?);
+        let program = Subject::Doveblock(Box::new(pinned(claim)?));
         cases.push(Case { what, bans, sources: 1, program, packet, verdict });
     }
     Ok(cases)
