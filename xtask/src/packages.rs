@@ -37,13 +37,14 @@ const PACKAGES: [Package; 14] = [
     // Boot the kernels of the matrix, and sort their modules.
     package("qemu-system-x86", "qemu-system-x86_64", &[Tests]),
     package("kmod", "modprobe", &[Tests]),
+    // Puts another program onto the interface, with a dispatcher to join; and xdp-filter.
+    package("xdp-tools", "xdp-loader", &[Tests, Bench]),
     // Judges the same log lines as doveblock.
     package("fail2ban", "fail2ban-regex", &[Tests]),
     // Drop the same packets as doveblock.
     package("nftables", "nft", &[Bench]),
     package("iptables", "iptables", &[Bench]),
     package("ipset", "ipset", &[Bench]),
-    package("xdp-tools", "xdp-filter", &[Bench]),
     // Tells a veth how to receive, and what it dropped.
     package("ethtool", "ethtool", &[Bench]),
 ];

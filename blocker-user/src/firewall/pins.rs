@@ -14,7 +14,7 @@ use std::{
 use blocker_common::abi::{PROGRAM, map};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{FirewallError, bpffs};
+use super::{FirewallError, bpffs, dispatcher};
 
 const LINK_PREFIX: &str = "link_";
 /// All that is pinned besides links. Each may have a [`next`] one beside it.
@@ -190,8 +190,9 @@ pub fn detach(path: &Path) -> Result<Option<Detached>, FirewallError> {
     bpffs::require_directory_below(path)?;
     let daemon_running = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err();
     let links = links(path).map_err(failed())?;
+    let left = dispatcher::leave_all(path);
     remove_all(path, &links)?;
-    let interfaces = links.into_iter().map(|(interface, _)| interface).collect();
+    let interfaces = links.into_iter().map(|(interface, _)| interface).chain(left).collect();
     Ok(Some(Detached { interfaces, daemon_running }))
 }
 

@@ -190,7 +190,7 @@ impl Case {
     fn run(&self, repeat: u32) -> Result<Duration> {
         let options =
             TestRunOptions { data_in: Some(&self.packet), repeat, ..TestRunOptions::new() };
-        let program = match &self.program {
+        let program: &Program = match &self.program {
             Subject::Doveblock(program) => program,
             Subject::Of(object, name) => object.program(name).context("no program")?.try_into()?,
         };
