@@ -10,7 +10,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use aya_ebpf::{
     Global,
     bindings::xdp_action::{XDP_DROP, XDP_PASS},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
     helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
     macros::{btf_map, xdp},
     programs::XdpContext,
@@ -18,8 +18,8 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use blocker_common::{
     abi::{
-        Allowed, Ban, Counters, FAMILY_BITS, FAMILY_V4, FAMILY_V6, MAX_BANS, MAX_NETWORKS, Network,
-        Ports, V4Key, V6Key,
+        Allowed, Ban, Counters, DropEvent, EVENT_BYTES, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded,
+        MAX_BANS, MAX_NETWORKS, Network, Ports, RECENT, Recent, V4Key, V6Key,
     },
     packet::{Bytes, Segment, Source, classify},
 };
@@ -51,6 +51,18 @@ static ports: Array<Ports, 1> = Array::new();
 #[btf_map(pin_by_name)]
 #[expect(non_upper_case_globals, reason = "the name of the map")]
 static counters: PerCpuArray<Counters, 1> = PerCpuArray::new();
+
+#[btf_map(pin_by_name)]
+#[expect(non_upper_case_globals, reason = "the name of the map")]
+static guarded: Array<Guarded, 1> = Array::new();
+
+#[btf_map(pin_by_name)]
+#[expect(non_upper_case_globals, reason = "the name of the map")]
+static recent: PerCpuArray<Recent, RECENT> = PerCpuArray::new();
+
+#[btf_map(pin_by_name)]
+#[expect(non_upper_case_globals, reason = "the name of the map")]
+static events: RingBuf<DropEvent, EVENT_BYTES> = RingBuf::new();
 
 /// See `blocker_common::abi::global`.
 #[unsafe(no_mangle)]
@@ -95,8 +107,9 @@ fn doveblock(ctx: XdpContext) -> u32 {
         return XDP_PASS;
     };
     let Some(settings) = ports.get(0) else { return XDP_PASS };
+    let Some(ports_guarded) = guarded.get(0) else { return XDP_PASS };
     // Whoever hides the port behind a chain of headers is judged as if it were guarded.
-    if segment.port.is_some_and(|port| !settings.guard(port)) {
+    if segment.port.is_some_and(|port| !ports_guarded.tcp(port)) {
         count.passed_port += 1;
         return XDP_PASS;
     }
@@ -183,7 +196,7 @@ fn find_ban(source: &Source, settings: &Ports) -> Found {
         }
         found = Found::Ended;
         let Some(wider) = wider else { return found };
-        bits = FAMILY_BITS + wider;
+        bits = FAMILY_BITS + u32::from(wider);
     }
     found
 }

@@ -20,7 +20,7 @@ const LINK_PREFIX: &str = "link_";
 /// Where a program is pinned before it is renamed into its place.
 const NEXT_PROGRAM: &str = "doveblock_next";
 /// All that is pinned besides links.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 11] = [
     PROGRAM,
     NEXT_PROGRAM,
     map::BANS_V4,
@@ -28,7 +28,10 @@ const NAMES: [&str; 8] = [
     map::BANS_NET,
     map::ALLOW,
     map::PORTS,
+    map::GUARDED,
     map::COUNTERS,
+    map::RECENT,
+    map::EVENTS,
 ];
 
 /// The pin directory, held exclusively for as long as this lives. What a start pins goes with

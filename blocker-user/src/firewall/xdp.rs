@@ -109,6 +109,7 @@ impl Xdp {
         let program = program(object)?;
         program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
         start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
+        settings.layout = abi::LAYOUT;
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
@@ -117,6 +118,19 @@ impl Xdp {
             trace::follow(object)?;
         }
         Ok(())
+    }
+
+    /// Puts the settings into force, and with them whatever has changed in the other maps: the
+    /// kernel judges every source anew.
+    fn forget_verdicts(&mut self) -> Result<(), FirewallError> {
+        self.settings.changes += 1;
+        self.maps.set_settings(&self.settings)
+    }
+
+    /// One that an earlier ban of the same subject most likely did not have.
+    fn next_serial(&self) -> u8 {
+        let [low, ..] = self.settings.changes.to_le_bytes();
+        low
     }
 
     /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
@@ -177,21 +191,22 @@ impl Firewall for Xdp {
         let earlier = self.maps.get(&slot)?;
         // The packets the kernel counts between this read and the write below are lost to
         // the statistics, not to the verdict.
-        let counted = earlier.unwrap_or_default();
+        let counted = earlier.unwrap_or(Ban { serial: self.next_serial(), ..Ban::default() });
         let ban = Ban {
             expires_ns: Clock::now().deadline(order.expires),
             dropped_packets: counted.dropped_packets,
             dropped_bytes: counted.dropped_bytes,
-            banned_at: u64::try_from(order.banned_at.as_secs()).unwrap_or(0),
-            attempts: order.attempts,
-            prefix_len: u32::from(order.subject.prefix_len()),
+            last_seen_ns: counted.last_seen_ns,
+            banned_at: u32::try_from(order.banned_at.as_secs().max(0)).unwrap_or(u32::MAX),
+            attempts: u16::try_from(order.attempts).unwrap_or(u16::MAX),
+            prefix_len: order.subject.prefix_len(),
+            serial: counted.serial,
         };
         self.maps.put(&slot, &ban, &order.subject)?;
         if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
             self.settings.networks += 1;
-            self.maps.set_settings(&self.settings)?;
         }
-        Ok(())
+        self.forget_verdicts()
     }
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
@@ -203,8 +218,8 @@ impl Firewall for Xdp {
         if found_in_trie {
             found = true;
             self.settings.networks = self.settings.networks.saturating_sub(1);
-            self.maps.set_settings(&self.settings)?;
         }
+        self.forget_verdicts()?;
         Ok(found)
     }
 
@@ -217,10 +232,11 @@ impl Firewall for Xdp {
             // Nobody is taken off the list before it is sure that this daemon will run.
             self.settings.allowed = count(start.allowed().len() + networks.len());
             start.wanted_allowed = Some(networks.to_vec());
-            return self.maps.set_settings(&self.settings);
+            return self.forget_verdicts();
         }
-        self.maps.set_settings(&self.settings)?;
-        self.maps.keep_allowed(networks)
+        self.forget_verdicts()?;
+        self.maps.keep_allowed(networks)?;
+        self.forget_verdicts()
     }
 
     fn commit(&mut self) -> Result<(), FirewallError> {
@@ -228,7 +244,8 @@ impl Firewall for Xdp {
             return Ok(());
         }
         self.settings.tcp = port_list(&self.options.ports);
-        self.maps.set_settings(&self.settings)?;
+        self.forget_verdicts()?;
+        self.maps.set_guarded(&self.settings)?;
         pin_program(program(&mut self.object)?, &self.pins)?;
         self.pins.keep();
         if let Some(start) = self.start.take()

@@ -7,7 +7,8 @@ use aya::{
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key},
 };
 use blocker_common::abi::{
-    Allowed, Ban, Counters, FAMILY_BITS, MAX_BANS, MAX_NETWORKS, Network, Ports, V4Key, V6Key, map,
+    Allowed, Ban, Counters, FAMILY_BITS, Guarded, MAX_BANS, MAX_NETWORKS, Network, Ports, V4Key,
+    V6Key, map,
 };
 use ipnet::IpNet;
 
@@ -27,6 +28,7 @@ pub(super) struct Maps {
     net: LpmTrie<MapData, Network, Ban>,
     allow: LpmTrie<MapData, Network, Allowed>,
     ports: Array<MapData, Ports>,
+    guarded: Array<MapData, Guarded>,
     counters: PerCpuArray<MapData, Counters>,
 }
 
@@ -38,6 +40,7 @@ impl Maps {
             net: open(pins, map::BANS_NET)?,
             allow: open(pins, map::ALLOW)?,
             ports: open(pins, map::PORTS)?,
+            guarded: open(pins, map::GUARDED)?,
             counters: open(pins, map::COUNTERS)?,
         })
     }
@@ -50,7 +53,7 @@ impl Maps {
             Slot::Net { bits, network } => {
                 let key = Key::new(*bits, *network);
                 match self.net.get(&key, 0) {
-                    Ok(ban) if FAMILY_BITS + ban.prefix_len != *bits => return Ok(None),
+                    Ok(ban) if FAMILY_BITS + u32::from(ban.prefix_len) != *bits => return Ok(None),
                     found => found,
                 }
             }
@@ -97,11 +100,10 @@ impl Maps {
         let mut copied = Vec::new();
         let mut left = 0_usize;
         for (key, ban) in entries(self.v6.iter())? {
-            let prefix = u8::try_from(ban.prefix_len).unwrap_or(128);
-            if prefix == ipv6_prefix {
+            if ban.prefix_len == ipv6_prefix {
                 continue;
             }
-            let subject = v6_subject(key, prefix);
+            let subject = v6_subject(key, ban.prefix_len);
             match self.put(&Slot::network(&subject), &ban, &subject) {
                 Ok(()) => copied.push((key, subject)),
                 Err(FirewallError::Full(..)) => left += 1,
@@ -121,7 +123,7 @@ impl Maps {
         let v4 = entries(self.v4.iter())?.into_iter().map(|(key, ban)| (v4_subject(key), ban));
         let v6 = entries(self.v6.iter())?
             .into_iter()
-            .map(|(key, ban)| (v6_subject(key, u8::try_from(ban.prefix_len).unwrap_or(128)), ban));
+            .map(|(key, ban)| (v6_subject(key, ban.prefix_len), ban));
         let net = networks(self.net.iter())?;
         // A walk over a map that changes meanwhile may come by an entry twice.
         let by_subject: StdHashMap<IpNet, Ban> = v4.chain(v6).chain(net).collect();
@@ -133,11 +135,18 @@ impl Maps {
         Ok(per_cpu.iter().fold(Counters::default(), |sum, one| Counters {
             dropped_packets: sum.dropped_packets + one.dropped_packets,
             dropped_bytes: sum.dropped_bytes + one.dropped_bytes,
+            dropped_tcp: sum.dropped_tcp + one.dropped_tcp,
+            dropped_udp: sum.dropped_udp + one.dropped_udp,
+            dropped_fragment: sum.dropped_fragment + one.dropped_fragment,
+            dropped_hidden: sum.dropped_hidden + one.dropped_hidden,
+            answered_reset: sum.answered_reset + one.answered_reset,
             passed_other: sum.passed_other + one.passed_other,
             passed_port: sum.passed_port + one.passed_port,
             passed_clean: sum.passed_clean + one.passed_clean,
             passed_expired: sum.passed_expired + one.passed_expired,
             passed_allowed: sum.passed_allowed + one.passed_allowed,
+            events_lost: sum.events_lost + one.events_lost,
+            events_held_back: sum.events_held_back + one.events_held_back,
         }))
     }
 
@@ -147,6 +156,13 @@ impl Maps {
 
     pub(super) fn set_settings(&mut self, settings: &Ports) -> Result<(), FirewallError> {
         self.ports.set(0, settings, 0).map_err(FirewallError::bpf("set the guarded ports"))
+    }
+
+    /// What the program looks ports up in, after those in `settings` have changed.
+    pub(super) fn set_guarded(&mut self, settings: &Ports) -> Result<(), FirewallError> {
+        self.guarded
+            .set(0, &Guarded::new(settings), 0)
+            .map_err(FirewallError::bpf("set the guarded ports"))
     }
 
     pub(super) fn count_networks(&self) -> Result<u32, FirewallError> {
@@ -213,9 +229,9 @@ fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
     Enforced {
         order: Order {
             subject,
-            banned_at: LogTime::from_secs(i64::try_from(ban.banned_at).unwrap_or(i64::MAX)),
+            banned_at: LogTime::from_secs(i64::from(ban.banned_at)),
             expires: clock.wall(ban.expires_ns),
-            attempts: ban.attempts,
+            attempts: u32::from(ban.attempts),
         },
         dropped_packets: ban.dropped_packets,
         dropped_bytes: ban.dropped_bytes,

@@ -69,7 +69,10 @@ impl Start {
         let mut put_back = |result: Result<(), FirewallError>| {
             failed.extend(result.err().map(|error| error.to_string()));
         };
-        put_back(maps.set_settings(&self.settings));
+        // What the kernel remembers of this start's bans and allow list holds no more.
+        let changes = maps.settings().map_or(self.settings.changes, |now| now.changes + 1);
+        put_back(maps.set_settings(&Ports { changes, ..self.settings }));
+        put_back(maps.set_guarded(&self.settings));
         put_back(maps.keep_allowed(&self.allowed));
         for (_, subject) in &self.copied {
             put_back(maps.remove(&Slot::network(subject)).map(drop));
