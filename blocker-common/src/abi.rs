@@ -122,7 +122,8 @@ pub struct Ban {
     /// Length of the banned prefix in bits, 32 for one IPv4 address.
     pub prefix_len: u8,
     /// Differs from that of an earlier ban of the same subject, so that what was counted for
-    /// the one is not added to the other. A ban that is prolonged keeps it.
+    /// the one is not added to the other. A ban that is prolonged keeps it. Never 0: in layout
+    /// 1, whose bans had the same size, this byte was.
     pub serial: u8,
 }
 

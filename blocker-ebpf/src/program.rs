@@ -93,7 +93,7 @@ impl Bytes for Frame {
     }
 }
 
-#[xdp]
+#[xdp(frags)]
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the attribute demands")]
 fn doveblock(ctx: XdpContext) -> u32 {
     let frame = Frame { start: ctx.data(), end: ctx.data_end() };

@@ -325,11 +325,15 @@ fn options_of_fail2ban_regex_are_taken_or_answered() {
 
 #[test]
 fn what_cannot_be_used_is_refused_before_anything_is_judged() {
-    let logs = Logs::new(&[("mail.log", probe(1).as_bytes())]);
+    let logs = Logs::new(&[
+        ("mail.log", probe(1).as_bytes()),
+        ("own.conf", b"[Definition]\nfailregex = <HOST>\n"),
+    ]);
     for (words, remedy) in [
         (&["missing.log", "dovecot"][..], "missing.log cannot be read"),
         (&["mail.log", "missing.log"], "\"missing.log\" is neither a file nor a filter"),
         (&["mail.log", "sshd[mode=x]"], "the filters are dovecot"),
+        (&["mail.log", "own.conf"], "a file of filters, which is not read"),
         (&["mail.log", "dovecot[mode=ddos]"], "normal and aggressive"),
         (&["mail.log", "dovecot[maxlines=2]"], "\"maxlines=2\" is not an option"),
         (&["mail.log", "dovecot", "("], "IGNOREREGEX"),

@@ -164,6 +164,12 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    /// Connects and says nothing.
+    pub fn connect(&self, port: u16) -> Result<TcpStream> {
+        wait::check()?;
+        self.open(port, LIMIT).with_context(|| format!("{} to {port}", self.address))
+    }
+
     fn open(&self, port: u16, limit: Duration) -> io::Result<TcpStream> {
         let from = SocketAddr::new(self.address, 0);
         let to = SocketAddr::new(self.server, port);

@@ -10,6 +10,7 @@ pub mod doveblock;
 pub mod dovecot;
 pub mod follow;
 pub mod greeter;
+pub mod holder;
 pub mod leftovers;
 pub mod needs;
 pub mod netns;

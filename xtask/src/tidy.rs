@@ -43,9 +43,13 @@ const RULES: [Rule; 3] = [
     },
     Rule {
         within: &[""],
-        except: &["blocker-ebpf/", "blocker-common/src/abi.rs"],
+        except: &[
+            "blocker-ebpf/",
+            "blocker-common/src/abi.rs",
+            "blocker-user/src/firewall/xdp/batch.rs",
+        ],
         names: &["unsafe"],
-        says: "unsafe code stays in blocker-ebpf/ and blocker-common/src/abi.rs",
+        says: "unsafe code stays in blocker-ebpf/, blocker-common/src/abi.rs and firewall/xdp/batch.rs",
     },
 ];
 

@@ -101,7 +101,7 @@ counted as ignored and nothing else. No file of /etc is read unless --config or 
   doveblock regex /var/log/mail.log* 'dovecot[mode=aggressive]'
   doveblock regex /var/log/mail.log '^Disconnected: .* rip=<HOST>,' 'user=<bob>'
   doveblock regex /var/log/mail.log --config /etc/doveblock/doveblock.conf
-  journalctl -u dovecot -o short-iso | doveblock regex - dovecot --print-all-matched";
+  journalctl -u dovecot -o json | doveblock regex - dovecot";
 
 pub(super) fn run(args: &RegexArgs) -> Result<(), VerbError> {
     let is_verbose = args.habits.check()? || args.verbose > 0;

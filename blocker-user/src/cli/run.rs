@@ -12,11 +12,11 @@ use std::{
 
 use super::{VerbError, config::filter_of};
 use crate::{
-    config::{self, Ignored, JAIL},
+    config::{self, Ignored, JAIL, OnStop},
     control::{Context, Lists, Server},
     daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
-    firewall::{Memory, Options, Xdp},
+    firewall::{self, Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
     source::{Source, Waiter},
@@ -83,10 +83,22 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     pipeline.commit()?;
     tracing::info!("{ready}");
     pipeline.run().map_err(VerbError::failed)?;
-    if config.dry_run {
-        tracing::info!("stopped");
-    } else {
-        tracing::info!("stopped; bans stay in force until they end, `doveblock detach` lifts them");
+    stopped(&config)
+}
+
+/// What becomes of the bans. Whoever ends in another way than this one leaves them in force.
+fn stopped(config: &Config) -> Result<(), VerbError> {
+    match (config.dry_run, config.settings.on_stop) {
+        (true, _) => tracing::info!("stopped"),
+        (false, OnStop::Keep) => {
+            tracing::info!(
+                "stopped; bans stay in force until they end, `doveblock detach` lifts them"
+            );
+        }
+        (false, OnStop::Detach) => {
+            firewall::detach(&config.pin_dir)?;
+            tracing::info!("stopped and detached: nothing is dropped any more, every ban is gone");
+        }
     }
     Ok(())
 }
@@ -129,6 +141,8 @@ fn firewall_options(config: &Config) -> Options {
         mode: config.settings.xdp_mode,
         ports: config.settings.port.ranges().to_vec(),
         ipv6_prefix: config.settings.ipv6_prefix,
+        max_bans: config.settings.max_bans,
+        close_connections: config.settings.close_connections,
         trace: config.trace,
     }
 }

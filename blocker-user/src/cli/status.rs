@@ -51,6 +51,7 @@ fn text(status: &Status) -> String {
         ("total failed", status.total_failed.to_string()),
         ("currently banned", status.currently_banned.to_string()),
         ("total banned", status.total_banned.to_string()),
+        ("total evicted", status.total_evicted.to_string()),
         (
             "dropped",
             format!("{} packets, {} bytes", counters.dropped_packets, counters.dropped_bytes),

@@ -53,7 +53,7 @@ const STOPS: [(&str, OnStop); 2] = [("keep", OnStop::Keep), ("detach", OnStop::D
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 31] = [
+pub static OPTIONS: [Opt; 33] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -268,6 +268,15 @@ pub static OPTIONS: [Opt; 31] = [
         show: |of| of.max_tracked.to_string(),
     },
     Opt {
+        name: "max_bans",
+        takes: "a number, from 1 to 16777216",
+        doc: "Most bans of IPv4 addresses, and as many of IPv6 prefixes; when one kind is full, \
+              the ban that ends soonest makes room",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.max_bans, values::max_bans(&text.joined())),
+        show: |of| of.max_bans.to_string(),
+    },
+    Opt {
         name: "failregex",
         takes: REGEXES,
         doc: "Lines that count, with <HOST>. Instead of the built-in rules, or besides them if \
@@ -291,6 +300,15 @@ pub static OPTIONS: [Opt; 31] = [
         fail2ban: Fail2ban::Unknown,
         set: |to, text| put(&mut to.on_stop, one_of(&text.joined(), &STOPS)),
         show: |of| name_of(of.on_stop, &STOPS),
+    },
+    Opt {
+        name: "close_connections",
+        takes: BOOLEAN,
+        doc: "Whether connections to port that a client holds are closed when it is banned, in \
+              doveblock's own network namespace",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.close_connections, boolean(&text.joined())),
+        show: |of| of.close_connections.to_string(),
     },
     Opt {
         name: "xdp_mode",

@@ -1,19 +1,12 @@
 //! Values that this version reads but does not act on yet. They are said rather than ignored;
 //! whoever makes one of them work takes it out of here.
 
-use super::{
-    Fault, Loaded, Origin,
-    options::find,
-    settings::{Backend, Settings},
-};
-
-const WITHOUT_EFFECT: [&str; 1] = ["on_stop"];
+use super::{Fault, Loaded, Origin, settings::Backend};
 
 /// To be asked when flags have been taken into account.
 #[must_use]
 pub fn pending(loaded: &Loaded) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let defaults = Settings::default();
     let mut add = |option: &'static str, fault: Fault| {
         let fault = fault.option(option);
         faults.push(match loaded.origins.get(option) {
@@ -21,22 +14,10 @@ pub fn pending(loaded: &Loaded) -> Vec<Fault> {
             _ => fault,
         });
     };
-    for name in WITHOUT_EFFECT {
-        let Some(option) = find(name) else { continue };
-        if option.shown(&loaded.settings) != option.shown(&defaults) {
-            let what = "has no effect in this version";
-            let default = option.shown(&defaults);
-            let todo = match default.is_empty() {
-                true => "it is as if it were not set".to_owned(),
-                false => format!("it is as if it were {default}"),
-            };
-            add(name, Fault::warning(what, todo));
-        }
-    }
     let logs_by_flag = loaded.origins.get("logpath") == Some(&Origin::Flag);
     if loaded.settings.backend == Backend::Systemd && !logs_by_flag {
         let what = "the journal cannot be read directly in this version";
-        let todo = "pipe it in: journalctl --follow --unit dovecot --output short-iso | doveblock \
+        let todo = "pipe it in: journalctl --follow --unit dovecot --output json | doveblock \
                     run --log -, or let Dovecot write to a file and set backend = auto";
         add("backend", Fault::error(what, todo));
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dovecot::{Mode, SessionCheck},
-    firewall::XdpMode,
+    firewall::{DEFAULT_MAX_BANS, XdpMode},
     jail::{Bantime, Count, Increment, Policy},
 };
 
@@ -40,9 +40,13 @@ pub struct Settings {
     pub count: Count,
     pub session_check: SessionCheck,
     pub max_tracked: NonZeroUsize,
+    /// Of each family.
+    pub max_bans: NonZeroU32,
     pub failregex: Regexes,
     pub ignoreregex: Regexes,
     pub on_stop: OnStop,
+    /// Of those that are banned.
+    pub close_connections: bool,
     pub xdp_mode: XdpMode,
     /// Those of the default routes if empty.
     pub interface: Vec<String>,
@@ -107,9 +111,11 @@ impl Default for Settings {
             count: policy.count,
             session_check: SessionCheck::default(),
             max_tracked: NonZeroUsize::new(policy.max_tracked).unwrap_or(NonZeroUsize::MIN),
+            max_bans: DEFAULT_MAX_BANS,
             failregex: Regexes::none(),
             ignoreregex: Regexes::none(),
             on_stop: OnStop::Keep,
+            close_connections: true,
             xdp_mode: XdpMode::default(),
             interface: Vec::new(),
         }

@@ -83,7 +83,7 @@ fn every_option_can_be_set() {
     let text = "[dovecot]\nmaxretry.probe = 2\nbantime = -1\nbantime.increment = yes\nbantime.factor = 1.5\n\
         bantime.multipliers = 1 2 4\nbantime.maxtime = 1w\nbantime.rndtime = 5m\n\
         bantime.overalljails = on\nignoreself = off\nipv6_prefix = 56\nignore_authenticated = 0\n\
-        count = lines\nsession_check = strict\nmax_tracked = 1000\non_stop = detach\nxdp_mode = native\n\
+        count = lines\nsession_check = strict\nmax_tracked = 1000\nmax_bans = 7\non_stop = detach\nxdp_mode = native\n\
         interface = eth0, eth1\nusedns = warn\nbackend = systemd\nfilter = dovecot[mode=aggressive]\n";
     let settings = good(text);
     let defaults = Settings::default();

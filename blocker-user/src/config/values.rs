@@ -25,6 +25,17 @@ pub(super) fn number<T: Copy + FromStr + PartialOrd + Display>(
     }
 }
 
+/// The kernel sets aside 16 bytes for each of them, in two maps: more is a slip of the key.
+pub(super) fn max_bans(text: &str) -> Result<NonZeroU32, Invalid> {
+    const MOST: u32 = 1 << 24;
+    match number(text, NonZeroU32::MIN)? {
+        bans if bans.get() <= MOST => Ok(bans),
+        bans => {
+            Err(Invalid::new(format!("{bans} bans are more than the {MOST} that are possible")))
+        }
+    }
+}
+
 /// Like [`parse_span`]. fail2ban has Python evaluate a time, so that a `#` ends it.
 pub(super) fn span(text: &str) -> Result<Duration, Invalid> {
     parse_span(text.split('#').next().unwrap_or_default())

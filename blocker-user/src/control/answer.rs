@@ -199,6 +199,7 @@ fn status(context: &Context) -> Result<Status, Refusal> {
         total_failed: context.stats.total_failed(),
         currently_banned: bans.len(),
         total_banned: context.stats.total_banned(),
+        total_evicted: context.stats.total_evicted(),
         banned: last.map(|ban| show(&ban.order.subject)).collect(),
         counters: view.counters()?.into(),
     })

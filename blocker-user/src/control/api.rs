@@ -61,6 +61,8 @@ pub struct Status {
     pub total_failed: u64,
     pub currently_banned: usize,
     pub total_banned: u64,
+    /// Bans that ended before their time because `max_bans` was reached.
+    pub total_evicted: u64,
     /// Not more than [`MAX_SHOWN`] of them, those that end last first; `currently_banned` is
     /// how many there are, and the list of bans has them all.
     pub banned: Vec<String>,

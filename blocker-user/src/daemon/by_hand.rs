@@ -50,7 +50,9 @@ impl Core {
         // Not the beginning but the end is rounded, or a short ban would have none.
         let expires = bantime.unwrap_or(self.jail.policy().bantime).end(now);
         let expires = expires.map(LogTime::to_next_second);
-        self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 0 })?;
+        let enforced = self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 0 });
+        self.forget_evicted();
+        enforced?;
         self.jail.adopt(subject, expires);
         add(&self.stats.bans);
         tracing::info!("ban {} {}: by hand", show(&subject), until(expires));

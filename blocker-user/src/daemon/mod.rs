@@ -5,6 +5,7 @@
 //! channel that the first empties between chunks of lines.
 
 mod by_hand;
+mod evictions;
 mod names;
 mod own;
 mod pipeline;

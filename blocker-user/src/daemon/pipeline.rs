@@ -8,7 +8,10 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{AnyFirewall, Inbox, Stats, own::OwnAddresses, skew::Skew, stats::add, wall_clock};
+use super::{
+    AnyFirewall, Inbox, Stats, evictions::Evictions, own::OwnAddresses, skew::Skew, stats::add,
+    wall_clock,
+};
 use crate::{
     dovecot::{Event, Judge, Rule},
     firewall::{FirewallError, Order},
@@ -41,14 +44,25 @@ pub(super) struct Core {
     pub(super) jail: Jail,
     pub(super) firewall: AnyFirewall,
     own: OwnAddresses,
+    evictions: Evictions,
     pub(super) stats: Arc<Stats>,
 }
 
 impl Pipeline {
     /// Takes over the bans that are in force already.
     pub fn new(setup: Setup) -> Result<Self, FirewallError> {
-        let Setup { sources, judge, jail, firewall, waiter, inbox, stats } = setup;
-        let mut core = Core { judge, jail, firewall, own: OwnAddresses::default(), stats };
+        let Setup { sources, judge, jail, firewall, mut waiter, inbox, stats } = setup;
+        if let Some(descriptor) = firewall.descriptor() {
+            waiter.also(descriptor);
+        }
+        let mut core = Core {
+            judge,
+            jail,
+            firewall,
+            own: OwnAddresses::default(),
+            evictions: Evictions::default(),
+            stats,
+        };
         core.adopt()?;
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
@@ -215,7 +229,9 @@ impl Core {
 
     fn enforce(&mut self, ban: &Ban, verb: &str, rule: &str) {
         let Ban { subject, at, expires, attempts } = *ban;
-        match self.firewall.ban(&Order { subject, banned_at: at, expires, attempts }) {
+        let enforced = self.firewall.ban(&Order { subject, banned_at: at, expires, attempts });
+        self.forget_evicted();
+        match enforced {
             Ok(()) => {
                 add(&self.stats.bans);
                 let subject = show(&subject);
@@ -228,6 +244,27 @@ impl Core {
         }
     }
 
+    /// Bans that made room for another one are in force no longer, and the jail is to know.
+    pub(super) fn forget_evicted(&mut self) {
+        let evicted = self.firewall.evicted();
+        for subject in &evicted {
+            self.jail.evicted(subject);
+            tracing::debug!("the ban of {} makes room for another", show(subject));
+        }
+        let count = evicted.len();
+        self.stats.evicted.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+        self.evictions.add(count);
+    }
+
+    fn tell_of_evicted(&mut self, now: LogTime) {
+        if let Some(count) = self.evictions.due(now) {
+            tracing::warn!(
+                "max_bans is reached: {count} bans, those that end soonest, were lifted before \
+                 their time to make room; a higher max_bans takes effect at the next start"
+            );
+        }
+    }
+
     /// What time alone brings about.
     fn housekeeping(&mut self, now: LogTime) {
         for ended in self.jail.expire(now) {
@@ -237,6 +274,7 @@ impl Core {
                 Err(error) => tracing::error!("an ended ban cannot be removed: {error}"),
             }
         }
+        self.tell_of_evicted(now);
         self.firewall.tend();
         if self.own_addresses_changed() {
             self.allow_ignored();

@@ -8,6 +8,7 @@ pub struct Stats {
     pub(super) lines: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) bans: AtomicU64,
+    pub(super) evicted: AtomicU64,
     pub(super) currently_failed: AtomicUsize,
 }
 
@@ -23,6 +24,11 @@ impl Stats {
 
     pub fn total_banned(&self) -> u64 {
         self.bans.load(Ordering::Relaxed)
+    }
+
+    /// Bans that ended before their time because `max_bans` was reached.
+    pub fn total_evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
     }
 
     /// Clients with failures inside findtime.

@@ -8,12 +8,11 @@
 
 use memchr::memmem::Finder;
 
+use super::json;
+
 /// Every line that is judged contains one of these: the end of a login service's name, and
 /// what the auth process, its workers and PAM in their name have in common.
-const WORDS: [&[u8]; 2] = [b"-login: ", b"auth"];
-
-/// Lines in JSON begin with it; inside, the words can be written in other ways.
-const JSON: u8 = b'{';
+const WORDS: [&[u8]; 2] = [b"-login", b"auth"];
 
 /// The words, ready to be searched for.
 #[derive(Clone)]
@@ -50,7 +49,8 @@ impl Passing<'_> {
     pub(super) fn is_any_in(&mut self, start: usize, end: usize) -> bool {
         let chunk = self.chunk;
         let found = self.words.iter_mut().any(|word| word.next_from(chunk, start) < end);
-        found || chunk.get(start) == Some(&JSON)
+        // In JSON the words can be written in other ways.
+        found || chunk.get(start..end).is_some_and(|line| json::object(line).is_some())
     }
 }
 
@@ -68,4 +68,4 @@ impl Word<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

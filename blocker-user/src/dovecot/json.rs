@@ -45,6 +45,17 @@ impl<'l> Value<'l> {
     }
 }
 
+/// The object on `line`: alone, behind the separator of `journalctl -o json-seq`, or behind the
+/// name that `json-sse` has before it. `None` where there is none.
+pub(super) fn object(line: &[u8]) -> Option<&[u8]> {
+    const SEPARATOR: &[u8] = b"\x1e";
+    let line = match line.first()? {
+        b'd' => line.strip_prefix(b"data: ")?,
+        _ => line.strip_prefix(SEPARATOR).unwrap_or(line),
+    };
+    line.starts_with(b"{").then_some(line)
+}
+
 /// The record on `line`; `None` for everything else that begins with a brace.
 pub(super) fn record(line: &[u8]) -> Option<Record<'_>> {
     let fields: Fields<'_> = serde_json::from_slice(line).ok()?;
@@ -59,7 +70,7 @@ pub(super) fn record(line: &[u8]) -> Option<Record<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::record;
+    use super::{object, record};
 
     fn parts(line: &str) -> Option<(String, String, Option<i64>)> {
         let record = record(line.as_bytes())?;
@@ -75,6 +86,16 @@ mod tests {
         let bytes =
             r#"{"__REALTIME_TIMESTAMP":"7","SYSLOG_IDENTIFIER":"dovecot","MESSAGE":[97,255]}"#;
         assert_eq!(parts(bytes), expected("a\u{fffd}"));
+    }
+
+    #[test]
+    fn an_object_is_one_behind_what_journalctl_puts_before_it() {
+        for line in ["{}", "\u{1e}{}", "data: {}"] {
+            assert_eq!(object(line.as_bytes()), Some(&b"{}"[..]), "{line}");
+        }
+        for line in ["", "x{}", "data: ", "dovecot: x", "\u{1e}", "data:"] {
+            assert_eq!(object(line.as_bytes()), None, "{line}");
+        }
     }
 
     #[test]

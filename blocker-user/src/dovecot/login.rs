@@ -19,8 +19,9 @@ use super::{
     SessionCheck,
     event::{Event, Failure, Guesses, Session},
     rules::{
-        self, AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode, NO_AUTH_ATTEMPTS,
-        Rule, SASL_UNFINISHED, TLS_UNFINISHED, UNSUPPORTED_MECHANISM,
+        self, AUTH_FAILED, AUTH_NOT_READY, GUESS_WORDS, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode,
+        NO_AUTH_ATTEMPTS, PROXIED_WORDS, PROXY_AUTH_FAILED, Rule, SASL_UNFINISHED, TLS_UNFINISHED,
+        UNSUPPORTED_MECHANISM,
     },
     scan::{address, contains, find, find_iter, number, split_at, split_at_byte, split_at_last},
     session,
@@ -41,7 +42,7 @@ const NOT_THE_CLIENT: [&[u8]; 4] =
 const SERVERS: [&[u8]; 10] = [
     // Those behind a right password.
     b"login_disabled",
-    b"pass_expired",
+    b"password_expired",
     b"anonymous_auth_disabled",
     b"proxy_dest_redirecting",
     b"temp_fail",
@@ -63,8 +64,7 @@ const CERTIFICATE_REFUSED: [&[u8]; 6] = [
 ];
 
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
-    if let Some(fields) = LOGIN_WORDS.iter().find_map(|head| message.strip_prefix(head.as_bytes()))
-    {
+    if let Some(fields) = logged_in(message) {
         let ip = client(fields, false)?;
         let session = session_of(fields, ip, check)?;
         return Some(Event::Login { ip, session });
@@ -76,14 +76,34 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     let ip = client(fields, rule.mode == Mode::Aggressive)?;
     let session = session_of(fields, ip, check)?;
     let tries = Tries::of(words);
+    let failed = match tries.failed {
+        // It let the client in as often as the host behind it did not.
+        Some(failed) if *rule == PROXY_AUTH_FAILED => Some(failed + tries.successes),
+        failed => failed,
+    };
     // Hidden guesses without a number: at least one, and what the connection ended on.
     let unknown = if *rule == AUTH_FAILED { 2 } else { 1 };
     Some(Event::Failure(Failure {
         session,
-        guesses: Guesses::Total(tries.failed.unwrap_or(unknown).max(1)),
+        guesses: Guesses::Total(failed.unwrap_or(unknown).max(1)),
         waited: tries.waited,
         ..Failure::new(ip, rule)
     }))
+}
+
+/// The fields of a line that tells of a login, here or at the host behind a proxy.
+fn logged_in(message: &[u8]) -> Option<&[u8]> {
+    let here = LOGIN_WORDS.iter().find_map(|words| message.strip_prefix(words.as_bytes()));
+    here.or_else(|| proxied(message))
+}
+
+/// The same for `proxy(NAME,HOST:PORT): Started proxying to remote host (0.028 secs): user=<…`.
+/// NAME can imitate that on the line of a failure, but has Dovecot's own `): ` behind it there.
+fn proxied(message: &[u8]) -> Option<&[u8]> {
+    let (_name, text) = split_at(message.strip_prefix(b"proxy(")?, b"): ")?;
+    let text = PROXIED_WORDS.iter().find_map(|words| text.strip_prefix(words.as_bytes()))?;
+    let (_host, fields) = split_at(text, b": ")?;
+    (!contains(fields, b"): ")).then_some(fields)
 }
 
 /// What the line is counted for. Where no credentials were tried, how the connection ended
@@ -193,12 +213,13 @@ impl Tries {
     fn of(words: &[u8]) -> Self {
         let secs = number_before(words, b" secs)").map_or(0, |(secs, _)| secs);
         let waited = Duration::from_secs(secs.into());
-        if let Some((all, before)) = number_before(words, b" successful auths")
+        let [auths, attempts] = GUESS_WORDS.map(str::as_bytes);
+        if let Some((all, before)) = number_before(words, auths)
             && let Some((successes, _)) = number_before(before, b"/")
         {
             return Self { failed: Some(all.saturating_sub(successes)), successes, waited };
         }
-        let failed = number_before(words, b" attempts").map(|(attempts, _)| attempts);
+        let failed = number_before(words, attempts).map(|(attempts, _)| attempts);
         Self { failed, successes: 0, waited }
     }
 }

@@ -28,7 +28,9 @@ use recent::Recent;
 use timestamp::Stamp;
 
 pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
-pub use rules::{FAILREGEX, LOGIN_WORDS, Mode, Place, RULES, Rule, UnknownMode};
+pub use rules::{
+    FAILREGEX, GUESS_WORDS, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode,
+};
 pub use timestamp::Layout;
 
 /// Longer lines arrive without their end. Dovecot's own limit for a line is far below.
@@ -135,8 +137,8 @@ impl Judge {
     }
 
     fn by_rules(&mut self, line: &[u8], now: LogTime) -> Judgement {
-        if line.first() == Some(&b'{') {
-            let Some(record) = json::record(line) else { return NOTHING };
+        if let Some(object) = json::object(line) {
+            let Some(record) = json::record(object) else { return NOTHING };
             let time = record.micros.map(LogTime::from_micros);
             let layout = time.map(|_| Layout::Journal);
             let prefix = prefix::of_program(&record.identifier, &record.message, None);

@@ -34,7 +34,9 @@ pub(super) struct Prefix<'l> {
 }
 
 pub(super) const LOGIN_SERVICES: [&[u8]; 4] =
-    [b"imap-login: ", b"pop3-login: ", b"managesieve-login: ", b"submission-login: "];
+    [b"imap-login", b"pop3-login", b"managesieve-login", b"submission-login"];
+/// How the messages of PAM's modules begin.
+const PAM: &[u8] = b"pam_";
 /// The levels of Dovecot's own format, which syslog has elsewhere.
 const LEVELS: [&[u8]; 5] = [b"Info: ", b"Warning: ", b"Error: ", b"Fatal: ", b"Panic: "];
 /// Nothing that is written at this level happened to a client.
@@ -45,14 +47,37 @@ pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
     let (line, is_rfc_5424) = priority(line);
     let (stamp, rest) = match timestamp::take(line) {
         Some((stamp, rest)) => (Some(stamp), rest),
-        None => (None, line),
+        None => (None, behind_uptime(line).unwrap_or(line)),
     };
     // Dovecot's own format: the service follows at once.
     if let Some((service, message)) = service(rest) {
         return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
     }
-    let (program, rest) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
-    of_program(program, rest, stamp)
+    let (program, text) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
+    if program.contains(&b' ') {
+        behind_words(rest, stamp)
+    } else {
+        of_program(program, text, stamp)
+    }
+}
+
+/// Where more words than a host and a tag stand before the first colon.
+fn behind_words(rest: &[u8], stamp: Option<Stamp>) -> Option<Prefix<'_>> {
+    // Kubernetes marks whole lines of a container's output so; docker with `-t` does not.
+    let marks = [&b"stderr F "[..], b"stdout F "];
+    let output = marks.iter().find_map(|mark| rest.strip_prefix(*mark)).unwrap_or(rest);
+    if let Some((service, message)) = service(output).or_else(|| dated_service(output)) {
+        return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
+    }
+    // RFC 5424 that was written without its number.
+    let (program, text) = rfc_5424(rest)?;
+    of_program(program, text, stamp)
+}
+
+/// Dovecot's own format behind another's timestamp, as where it logs to standard error and
+/// what started it passes that on.
+fn dated_service(text: &[u8]) -> Option<(Service, &[u8])> {
+    service(timestamp::take(text)?.1)
 }
 
 /// What `program` told the log daemon; `None` where it is not Dovecot.
@@ -69,7 +94,7 @@ pub(super) fn of_program<'l>(
         _ if program.starts_with(b"dovecot") => {
             // Versions before 2.0 said it twice.
             let text = text.strip_prefix(b"dovecot: ").unwrap_or(text);
-            service(text).unwrap_or((Service::Other, text))
+            service(text).or_else(|| dated_service(text)).unwrap_or((Service::Other, text))
         }
         _ => return None,
     };
@@ -81,14 +106,20 @@ pub(super) fn stamp(line: &[u8]) -> Option<(Stamp, &[u8])> {
     timestamp::take(priority(line).0)
 }
 
-/// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version.
+/// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version `1`.
+/// Files have the one without the other too.
 pub(super) fn priority(line: &[u8]) -> (&[u8], bool) {
-    let parsed = || {
-        let (_, rest) = number(line.strip_prefix(b"<")?)?;
-        let rest = rest.strip_prefix(b">")?;
-        Some(rest.strip_prefix(b"1 ").map_or((rest, false), |rest| (rest, true)))
-    };
-    parsed().unwrap_or((line, false))
+    let after_priority = || number(line.strip_prefix(b"<")?)?.1.strip_prefix(b">");
+    let rest = after_priority().unwrap_or(line);
+    rest.strip_prefix(b"1 ").map_or((rest, false), |rest| (rest, true))
+}
+
+/// What follows `[ 1234.567890] ` or `[ 1234.567890 <    0.001234 >] `, the time since the
+/// start of a host that is not told: `journalctl -o short-monotonic` and `short-delta`.
+fn behind_uptime(line: &[u8]) -> Option<&[u8]> {
+    let (uptime, rest) = split_at(line.strip_prefix(b"[")?, b"] ")?;
+    let is_uptime = |byte: &u8| byte.is_ascii_digit() || b" .<>".contains(byte);
+    uptime.iter().all(is_uptime).then_some(rest)
 }
 
 /// The message inside rsyslog's `message repeated 5 times: [ … ]`, and how often it came.
@@ -119,8 +150,8 @@ fn rfc_5424(rest: &[u8]) -> Option<(&[u8], &[u8])> {
         Some(rest) => rest,
         None => behind_elements(rest)?,
     };
-    // Some senders mark UTF-8 with a byte order mark.
-    Some((program, rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest)))
+    // Some senders mark UTF-8 with a byte order mark; rsyslog keeps the blank behind the tag.
+    Some((program, rest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rest).trim_ascii_start()))
 }
 
 /// What follows `[id name="value"][…] `. Values can hold brackets, and quotes behind a backslash.
@@ -140,9 +171,12 @@ fn behind_elements(data: &[u8]) -> Option<&[u8]> {
 /// The service at the front of a message of Dovecot's.
 fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
     for name in LOGIN_SERVICES {
-        if let Some(message) = rest.strip_prefix(name) {
+        if let Some(message) = behind_name(rest, name) {
             return Some((Service::Login, without_level(message)));
         }
+    }
+    if rest.starts_with(PAM) {
+        return Some((Service::Pam, rest));
     }
     // `auth: …`, `auth(name,…): …`, `auth-worker(123): …`
     let after = rest.strip_prefix(b"auth")?;
@@ -153,7 +187,7 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
         Some(b':') => {
             let message = without_level(after.strip_prefix(b": ")?);
             let service = match message {
-                _ if message.starts_with(b"pam_") => Service::Pam,
+                _ if message.starts_with(PAM) => Service::Pam,
                 _ if message.starts_with(DEBUG) => Service::Other,
                 _ => Service::Auth,
             };
@@ -161,6 +195,13 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
         }
         _ => None,
     }
+}
+
+/// The message behind `imap-login: ` or `imap-login(123): `.
+fn behind_name<'l>(rest: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    let after = rest.strip_prefix(name)?;
+    let behind_pid = || number(after.strip_prefix(b"(")?)?.1.strip_prefix(b"): ");
+    after.strip_prefix(b": ").or_else(behind_pid)
 }
 
 /// `(123): Debug: `, with a process id where 2.4 has a client's name.
@@ -204,11 +245,42 @@ mod tests {
             "@400000006a0b1c0a2ef02e94 dovecot: imap-login: ",
             "Nov 24 17:00:00 mail dovecot[17]: dovecot: imap-login: ",
             "1795539600.123456 mail dovecot[17]: imap-login: ",
+            "Nov 24 17:00:00 imap-login(17): Info: ",
+            "Nov 24 17:00:00 mail dovecot[17]: imap-login(18): ",
+            "[2026-11-24 17:00:00] imap-login: Info: ",
+            "Tue 2026-11-24 17:00:00 UTC mail dovecot.service[17]: imap-login: ",
+            // Standard error of a container and of a unit.
+            "2026-11-24T17:00:00.123456789Z Nov 24 17:00:00 imap-login: Info: ",
+            "2026-11-24T17:00:00.123456789Z stderr F Nov 24 17:00:00 imap-login: Info: ",
+            "2026-11-24T17:00:00.123456789Z stdout F imap-login: Info: ",
+            "Nov 24 17:00:00 mail dovecot[17]: Nov 24 17:00:00 imap-login: Info: ",
+            // RFC 5424 without its priority, and without its version as well.
+            "1 2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
+            "2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
+            "2026-11-24T17:00:00Z mail dovecot - - [a b=\"c: d\"] imap-login: ",
+            "<22>1 2026-11-24T17:00:00.123456+01:00 mail dovecot - - -  imap-login: ",
         ];
         for prefix in prefixes {
             let found = parts(&format!("{prefix}Hello: world"));
             assert_eq!(found, Some((Service::Login, "Hello: world".to_owned(), true)), "{prefix}");
         }
+    }
+
+    #[test]
+    fn finds_the_message_where_no_time_is_told() {
+        let prefixes = [
+            "imap-login: ",
+            "<22>dovecot: imap-login: ",
+            "[ 1234.691346] mail dovecot[17]: imap-login: ",
+            "[12345.691346] mail dovecot[17]: imap-login: ",
+            "[ 1234.691346                ] mail dovecot[17]: imap-login: ",
+            "[ 1235.691346 <    1.000000 >] mail dovecot[17]: imap-login: ",
+        ];
+        for prefix in prefixes {
+            let found = parts(&format!("{prefix}Hello: world"));
+            assert_eq!(found, Some((Service::Login, "Hello: world".to_owned(), false)), "{prefix}");
+        }
+        assert_eq!(parts("[x] mail dovecot[17]: imap-login: "), None);
     }
 
     #[test]
@@ -237,6 +309,9 @@ mod tests {
         assert_eq!(service("auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("dovecot-auth: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("mail auth[17]: pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        // As journalctl writes it with its unit for a tag, and without any.
+        assert_eq!(service("m dovecot.service[1]: pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        assert_eq!(service("pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("mail dovecot: imap(bob)<1><s>: Logged out"), Some(Service::Other));
         assert_eq!(service("mail postfix/smtpd[1]: dovecot: imap-login: x"), None);
         assert_eq!(service("mail sshd[1]: Failed password"), None);

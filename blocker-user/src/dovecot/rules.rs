@@ -10,8 +10,8 @@ use std::{fmt, str::FromStr};
 
 pub use table::RULES;
 pub(super) use table::{
-    AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, NO_AUTH_ATTEMPTS, PAM_MODULE, SASL_UNFINISHED,
-    TLS_UNFINISHED, UNSUPPORTED_MECHANISM,
+    AUTH_FAILED, AUTH_NOT_READY, INPUT_BUFFER_FULL, NO_AUTH_ATTEMPTS, PAM_MODULE,
+    PROXY_AUTH_FAILED, SASL_UNFINISHED, TLS_UNFINISHED, UNSUPPORTED_MECHANISM,
 };
 
 /// Which lines count, with fail2ban's meaning: aggressive is normal and more.
@@ -78,6 +78,13 @@ impl fmt::Display for Place {
 
 /// What a login process's line about a login begins with, in 2.3 and 2.4.
 pub static LOGIN_WORDS: [&str; 2] = ["Login: ", "Logged in: "];
+/// What a proxy writes instead, behind `proxy(NAME,HOST:PORT): `, once that host has let the
+/// client in.
+pub static PROXIED_WORDS: [&str; 2] = ["Started proxying to ", "started proxying to "];
+
+/// Behind which numbers a login process's line says how often a client guessed: several guesses
+/// count as `auth-failed`, whatever words of another rule, or of none, the line ends on.
+pub static GUESS_WORDS: [&str; 2] = [" successful auths", " attempts"];
 
 /// A named reason to count a line against an address.
 #[derive(Debug, PartialEq)]

@@ -367,6 +367,37 @@ fn a_login_is_a_login() {
 }
 
 #[test]
+fn a_proxy_tells_of_logins_in_its_own_words() {
+    let fields = "user=<alice>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, session=<s>";
+    for started in [
+        "proxy(alice,192.0.2.53:143): Started proxying to remote host (0.028 secs): ",
+        "proxy(alice,[2001:db8::53]:143): Started proxying to remote host: ",
+        "proxy(alice,192.0.2.53:143): Started proxying to <192.0.2.53> (0.013 secs): ",
+        "proxy(alice): started proxying to 192.0.2.53:143: ",
+    ] {
+        expect(&format!("imap-login: {started}{fields}"), "login", "192.0.2.7");
+    }
+    // A client that calls itself so takes nothing back by failing.
+    for name in [
+        "x,h:1): Started proxying to remote host (0.1 secs): user=<x>, rip=192.0.2.7",
+        "x,h:1): Started proxying to remote host (0.1 secs): rip=192.0.2.7, ",
+        "x): started proxying to h:1: rip=192.0.2.7",
+    ] {
+        let line = format!(
+            "imap-login: proxy({name},192.0.2.53:143): Login failed: no: user=<{name}>, rip=192.0.2.7"
+        );
+        assert_eq!(verdict(&line), None, "{line}");
+    }
+}
+
+#[test]
+fn a_proxy_counts_the_guesses_that_the_host_behind_it_refused() {
+    let line = "Nov 24 16:59:00 mail dovecot: imap-login: Login aborted: Logged out (proxy dest authentication failure, 3/4 successful auths in 9 secs) (proxy_dest_auth_failed): user=<alice>, rip=192.0.2.7";
+    let Some(Event::Failure(failure)) = judge(Mode::Normal, line.as_bytes()) else { panic!() };
+    assert_eq!((failure.rule.name, failure.guesses), ("proxy-auth-failed", Guesses::Total(4)));
+}
+
+#[test]
 fn a_connection_is_known_by_its_session_and_tells_how_often_it_guessed() {
     let id = id_of("192.0.2.7".parse().unwrap());
     let line = |words: &str| {

@@ -65,13 +65,24 @@ pub(super) struct Calendar {
 
 /// Takes a timestamp off the front of `line`, and the blank behind it.
 pub(super) fn take(line: &[u8]) -> Option<(Stamp, &[u8])> {
-    let calendar = |(calendar, rest)| (Stamp::Calendar(calendar), rest);
-    let (stamp, rest) = match line.first()? {
-        b'@' => tai64n(line).or_else(|| epoch(line.get(1..)?))?,
-        b'0'..=b'9' => iso_8601(line).map(calendar).or_else(|| epoch(line))?,
-        _ => classic(line).or_else(|| with_weekday(line)).map(calendar)?,
+    let (stamp, rest) = match line.strip_prefix(b"[") {
+        None => bare(line)?,
+        // As `log_timestamp` of an admin's own can have it.
+        Some(inside) => {
+            let (stamp, rest) = bare(inside)?;
+            (stamp, rest.strip_prefix(b"]")?)
+        }
     };
     Some((stamp, rest.strip_prefix(b" ")?))
+}
+
+fn bare(line: &[u8]) -> Option<(Stamp, &[u8])> {
+    let calendar = |(calendar, rest)| (Stamp::Calendar(calendar), rest);
+    match line.first()? {
+        b'@' => tai64n(line).or_else(|| epoch(line.get(1..)?)),
+        b'0'..=b'9' => iso_8601(line).map(calendar).or_else(|| epoch(line)),
+        _ => classic(line).or_else(|| with_weekday(line)).map(calendar),
+    }
 }
 
 /// `@` and 24 hexadecimal digits: TAI64N, as multilog and s6-log write it.
@@ -281,6 +292,9 @@ mod tests {
             "@400000006a0b1c0a2ef02e94 mail",
             "@1795539600 mail",
             "1795539600.5 mail",
+            "[2026-11-24 17:00:00] mail",
+            "[Nov 24 17:00:00] mail",
+            "[1795539600] mail",
         ];
         for line in layouts {
             assert_eq!(rest(line).as_deref(), Some("mail"), "{line}");
@@ -338,6 +352,8 @@ mod tests {
             "@4000 x",
             "17955396 x",
             "Tue x",
+            "[ 1234.567890] x",
+            "[2026-11-24 17:00:00 x",
         ] {
             assert_eq!(rest(line), None, "{line}");
         }

@@ -21,6 +21,11 @@ impl Clock {
         Self { offset: nanos(clock_gettime(ClockId::Realtime)) - monotonic }
     }
 
+    /// Whether a kernel deadline has not come.
+    pub(super) fn is_ahead(deadline: u64) -> bool {
+        i128::from(deadline) > nanos(clock_gettime(ClockId::Monotonic))
+    }
+
     /// The kernel's deadline for a ban that ends at `expires`. Fractions of a second are
     /// rounded up, so that [`Clock::wall`] gives back the very second in spite of the
     /// microseconds between two readings of the clocks.

@@ -16,6 +16,8 @@ use super::FirewallError;
 pub(super) struct Features {
     /// `bpf_ktime_get_coarse_ns`, since Linux 5.11.
     pub(super) coarse_clock: bool,
+    /// Programs may take packets in several buffers, since Linux 5.18.
+    pub(super) frags: bool,
 }
 
 impl Features {
@@ -34,7 +36,15 @@ impl Features {
             // The two came with the same version, and this one cannot be asked for.
             raise_locked_memory();
         }
-        Ok(Self { coarse_clock })
+        // A flag cannot be asked for; a helper that came with it can.
+        let frags = has_helper(BpfHelper::BPF_FUNC_xdp_get_buff_len);
+        if !frags {
+            tracing::debug!(
+                "this kernel has no XDP for packets in several buffers (Linux 5.18 and later \
+                 have): with jumbo frames native mode may be refused"
+            );
+        }
+        Ok(Self { coarse_clock, frags })
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Interface {
     /// What it is called now; altnames lead here.
     pub(super) name: String,
     kind: LinkLayerType,
+    pub(super) mtu: u32,
     pub(super) xdp: Option<Attached>,
 }
 
@@ -100,16 +101,18 @@ fn ask(index: u32) -> io::Result<Interface> {
 
 fn read(link: &LinkMessage) -> io::Result<Interface> {
     let mut name = None;
-    let mut xdp = None;
+    let (mut mtu, mut xdp) = (0, None);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(found) => name = Some(found.clone()),
+            LinkAttribute::Mtu(found) => mtu = *found,
             LinkAttribute::Xdp(found) => xdp = attached(found),
             _ => {}
         }
     }
     let name = name.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Interface { index: link.header.index, name, kind: link.header.link_layer_type, xdp })
+    let kind = link.header.link_layer_type;
+    Ok(Interface { index: link.header.index, name, kind, mtu, xdp })
 }
 
 fn attached(xdp: &[LinkXdp]) -> Option<Attached> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -41,6 +42,10 @@ impl Firewall for Memory {
     }
 
     fn tend(&mut self) {}
+
+    fn descriptor(&self) -> Option<Arc<OwnedFd>> {
+        None
+    }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
         Ok(Box::new(self.clone()))

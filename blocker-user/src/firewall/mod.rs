@@ -9,12 +9,14 @@ mod clock;
 mod features;
 mod interface;
 mod memory;
+mod notices;
 mod pins;
 mod slot;
+mod sockets;
 mod trace;
 mod xdp;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use blocker_common::abi;
 use ipnet::IpNet;
@@ -24,6 +26,9 @@ use crate::time::LogTime;
 pub use memory::Memory;
 pub use pins::{Detached, detach};
 pub use xdp::{Options, Xdp, XdpMode};
+
+/// `max_bans` if nobody says otherwise.
+pub const DEFAULT_MAX_BANS: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 20) - 1);
 
 /// A ban to be enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,15 @@ pub type Counters = abi::Counters;
 pub trait Firewall {
     /// Enforces `order`. A ban of the same subject is replaced and keeps its drop counters.
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError>;
+    /// Enforces all of `orders`, in no particular order and as fast as the kernel takes them.
+    fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
+        orders.iter().try_for_each(|order| self.ban(order))
+    }
+    /// Whose bans have ended before their time since this was last asked, because there was no
+    /// room for another one.
+    fn evicted(&mut self) -> Vec<IpNet> {
+        Vec::new()
+    }
     /// Ends a ban; `false` where there was none.
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError>;
     /// Makes `networks` the ones that are never dropped, whatever is banned.
@@ -61,9 +75,12 @@ pub trait Firewall {
     /// The daemon is ready: what was set up until here stays, and what it replaces ends. A
     /// firewall dropped before leaves everything as it was found.
     fn commit(&mut self) -> Result<(), FirewallError>;
-    /// Called every second or so: notices interfaces that went away and guards them again
-    /// when they are back. Reports to the log what is not as it should be.
+    /// Called every second or so, and when [`Firewall::descriptor`] is readable: notices
+    /// interfaces that went away and guards them again when they are back. Reports to the log
+    /// what is not as it should be.
     fn tend(&mut self);
+    /// Readable when [`Firewall::tend`] has something to do at once.
+    fn descriptor(&self) -> Option<Arc<OwnedFd>>;
     /// A second, read-only way to what is enforced, for another thread.
     fn view(&self) -> Result<Box<dyn View>, FirewallError>;
 }
@@ -95,8 +112,9 @@ pub enum FirewallError {
     NoBpfFilesystem(PathBuf),
 
     #[error(
-        "the pins in {} belong to an incompatible version ({reason}); remove them with \
-         `doveblock detach`, which lifts their bans", dir.display()
+        "the pins in {} are of a version that this one does not know, probably a newer one \
+         ({reason}); start that version again, or remove them with `doveblock detach`, which lifts \
+         their bans", dir.display()
     )]
     IncompatiblePins { dir: PathBuf, reason: String },
 
@@ -152,8 +170,8 @@ pub enum FirewallError {
     )]
     NoProgram,
 
-    #[error("the ban table is full ({0} entries); {1} is not banned")]
-    Full(usize, IpNet),
+    #[error("there is no room for another ban; {0} is not banned")]
+    Full(IpNet),
 
     #[error("{action}: {source}")]
     Io {

@@ -17,12 +17,9 @@ use rustix::fs::{FlockOperation, flock};
 use super::{FirewallError, bpffs};
 
 const LINK_PREFIX: &str = "link_";
-/// Where a program is pinned before it is renamed into its place.
-const NEXT_PROGRAM: &str = "doveblock_next";
-/// All that is pinned besides links.
-const NAMES: [&str; 11] = [
+/// All that is pinned besides links. Each may have a [`next`] one beside it.
+const NAMES: [&str; 10] = [
     PROGRAM,
-    NEXT_PROGRAM,
     map::BANS_V4,
     map::BANS_V6,
     map::BANS_NET,
@@ -41,7 +38,9 @@ pub(super) struct PinDir {
     /// Directories that were created just now, outermost first.
     created: Vec<PathBuf>,
     /// Names that were free before, so that what they name now is of this start.
-    free: Vec<&'static str>,
+    free: Vec<String>,
+    /// Maps whose successors are pinned under the [`next`] name until the start is sure.
+    replaced: Vec<&'static str>,
     lock: Option<File>,
 }
 
@@ -53,7 +52,13 @@ impl PinDir {
         let mut created: Vec<PathBuf> =
             path.ancestors().take_while(|one| !one.exists()).map(Path::to_owned).collect();
         created.reverse();
-        let mut pins = Self { path: path.to_owned(), created, free: Vec::new(), lock: None };
+        let mut pins = Self {
+            path: path.to_owned(),
+            created,
+            free: Vec::new(),
+            replaced: Vec::new(),
+            lock: None,
+        };
         fs::create_dir_all(path)
             .map_err(FirewallError::io(format!("create {}", path.display())))?;
         let lock =
@@ -68,7 +73,11 @@ impl PinDir {
             }
         }
         bpffs::warn_if_private(path);
-        pins.free = NAMES.into_iter().filter(|name| !is_there(&path.join(name))).collect();
+        for name in NAMES {
+            // Of a start that was killed. If its program is attached it holds what it needs.
+            let _there_is_none = fs::remove_file(path.join(next(name)));
+        }
+        pins.free = all_names().filter(|name| !is_there(&path.join(name))).collect();
         Ok(pins)
     }
 
@@ -80,8 +89,26 @@ impl PinDir {
         self.path.join(PROGRAM)
     }
 
+    /// Where the program is pinned before it is renamed into its place.
     pub(super) fn next_program(&self) -> PathBuf {
-        self.path.join(NEXT_PROGRAM)
+        self.path.join(next(PROGRAM))
+    }
+
+    /// Where the map `name` is that this start uses.
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        match self.replaced.contains(&name) {
+            true => self.path.join(next(name)),
+            false => self.path.join(name),
+        }
+    }
+
+    pub(super) fn replaced(&self) -> &[&'static str] {
+        &self.replaced
+    }
+
+    /// `names` get successors, which take their places in [`PinDir::keep`].
+    pub(super) fn replace(&mut self, names: Vec<&'static str>) {
+        self.replaced = names;
     }
 
     pub(super) fn link(&self, interface: &str) -> PathBuf {
@@ -93,8 +120,19 @@ impl PinDir {
         is_there(&self.path.join(map::BANS_V4))
     }
 
-    /// From here on the pins stay when this is dropped.
+    /// From here on the pins stay when this is dropped. A crash in between loses nothing: what
+    /// has not taken its place yet is made anew by the next start.
     pub(super) fn keep(&mut self) {
+        for name in self.replaced.drain(..) {
+            let (from, to) = (self.path.join(next(name)), self.path.join(name));
+            if let Err(error) = fs::rename(&from, &to) {
+                tracing::error!(
+                    "{} cannot be renamed over the one before it ({error}): the bans from now on \
+                     will be lost at the next start",
+                    from.display()
+                );
+            }
+        }
         self.created.clear();
         self.free.clear();
     }
@@ -111,6 +149,15 @@ impl Drop for PinDir {
             let _in_use_by_others = fs::remove_dir(directory);
         }
     }
+}
+
+/// What is to take the place of `name`.
+fn next(name: &str) -> String {
+    format!("{name}_next")
+}
+
+fn all_names() -> impl Iterator<Item = String> {
+    NAMES.into_iter().flat_map(|name| [name.to_owned(), next(name)])
 }
 
 fn is_there(path: &Path) -> bool {
@@ -164,7 +211,7 @@ pub fn detach(path: &Path) -> Result<Option<Detached>, FirewallError> {
 fn remove_all(path: &Path, links: &[(String, PathBuf)]) -> Result<(), FirewallError> {
     let mut failed = None;
     let pins = links.iter().map(|(_, pin)| pin.clone());
-    for pin in pins.chain(NAMES.iter().map(|name| path.join(name))) {
+    for pin in pins.chain(all_names().map(|name| path.join(name))) {
         match fs::remove_file(&pin) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let action = format!("remove {} (all other pins are removed)", pin.display());

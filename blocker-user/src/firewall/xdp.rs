@@ -6,28 +6,32 @@
 //! fails before [`Firewall::commit`].
 
 mod attach;
+mod batch;
 mod link;
 mod maps;
+mod migrate;
+mod object;
+mod room;
 mod start;
 mod tend;
+mod write;
 
-use std::{fs, path::PathBuf};
+use std::{fs, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use aya::{Ebpf, EbpfLoader, programs};
-use blocker_common::abi::{self, Ban, PROGRAM, PortRange, Ports, global};
+use blocker_common::abi::{self, PROGRAM, PortRange, Ports, global, map};
 use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
     Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, features::Features,
-    interface::Interface, pins::PinDir, slot::Slot, trace,
+    notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
 };
+use attach::Wanted;
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
-
-/// The kernel program, put here by build.rs; empty in a build without one.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/doveblock.bpf.o"));
+use write::Room;
 
 /// Where in the kernel the program runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +54,10 @@ pub struct Options {
     pub ports: Vec<PortRange>,
     /// Length of the IPv6 prefix that one ban covers.
     pub ipv6_prefix: u8,
+    /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
+    pub max_bans: NonZeroU32,
+    /// Close the connections to those ports that a client holds when it is banned.
+    pub close_connections: bool,
     /// Report every verdict on a banned source to the log.
     pub trace: bool,
 }
@@ -58,11 +66,14 @@ pub struct Options {
 /// on. Dropped before that it takes back all it has done.
 pub struct Xdp {
     options: Options,
-    wanted: Vec<Interface>,
+    wanted: Wanted,
     object: Ebpf,
     maps: Maps,
     settings: Ports,
     guard: Guard,
+    room: Room,
+    /// Only once committed, and where the kernel can.
+    closer: Option<Closer>,
     /// `None` once committed.
     start: Option<Start>,
     pins: PinDir,
@@ -71,7 +82,7 @@ pub struct Xdp {
 impl Xdp {
     /// What can be known to fail before anything is touched.
     pub fn check(options: &Options) -> Result<(), FirewallError> {
-        if OBJECT.is_empty() {
+        if !object::is_built() {
             return Err(FirewallError::NoProgram);
         }
         require_capabilities()?;
@@ -82,18 +93,25 @@ impl Xdp {
     /// guarded does not change before [`Firewall::commit`].
     pub fn open(options: &Options) -> Result<Self, FirewallError> {
         Self::check(options)?;
+        let mut guard = Guard::new(Notices::subscribe());
         let wanted = attach::resolve(&options.interfaces)?;
-        let pins = PinDir::open(&options.pin_dir)?;
+        let mut pins = PinDir::open(&options.pin_dir)?;
+        let outdated = migrate::outdated(pins.path(), options.max_bans)?;
+        pins.replace(outdated.clone());
         let object = load(options, &pins)?;
-        let maps = Maps::open(pins.path())?;
+        let mut maps = Maps::open(&pins)?;
+        migrate::fill(&mut maps, &pins, &outdated, options.max_bans)?;
         let start = Start::new(&maps, &pins)?;
+        guard.watch(&wanted, &pins);
         let mut xdp = Self {
             options: options.clone(),
-            guard: Guard::new(&wanted),
+            guard,
+            room: Room::default(),
             wanted,
             object,
             settings: *start.settings(),
             maps,
+            closer: None,
             start: Some(start),
             pins,
         };
@@ -113,7 +131,8 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        attach::attach_all(program, wanted, options.mode, pins, start)?;
+        maps.set_guarded(settings)?;
+        attach::attach_all(program, &wanted.present, options.mode, pins, start)?;
         if options.trace {
             trace::follow(object)?;
         }
@@ -127,10 +146,16 @@ impl Xdp {
         self.maps.set_settings(&self.settings)
     }
 
-    /// One that an earlier ban of the same subject most likely did not have.
+    /// For [`abi::Ban::serial`]: one that an earlier ban of the same subject hardly had.
     fn next_serial(&self) -> u8 {
         let [low, ..] = self.settings.changes.to_le_bytes();
-        low
+        low.max(1)
+    }
+
+    fn close_connections(&self) {
+        if let Some(closer) = &self.closer {
+            closer.look();
+        }
     }
 
     /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
@@ -142,7 +167,25 @@ impl Xdp {
         if let Some(networks) = start.wanted_allowed {
             self.allow(&networks)?;
         }
-        attach::detach_others(&self.wanted, &self.pins)
+        attach::detach_others(&self.wanted.present, &self.pins)
+    }
+
+    /// It is too late to fail, and bans drop packets without it.
+    fn start_closing(&mut self) {
+        let ipv6_prefix = self.options.ipv6_prefix;
+        let closer = Maps::open(&self.pins).and_then(|maps| {
+            let is_banned = Box::new(move |ip| maps.drop_from(ip, ipv6_prefix));
+            Closer::start(self.options.ports.clone(), is_banned)
+                .map_err(FirewallError::io("look at the sockets of this host"))
+        });
+        match closer {
+            Ok(closer) => {
+                self.closer = closer;
+                // Of bans that are older than this daemon.
+                self.closer.iter().for_each(Closer::look);
+            }
+            Err(error) => tracing::error!("connections of the banned are not closed: {error}"),
+        }
     }
 }
 
@@ -156,18 +199,24 @@ impl Drop for Xdp {
 
 fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
-    let coarse_clock = u8::from(Features::detect()?.coarse_clock);
+    let features = Features::detect()?;
+    let coarse_clock = u8::from(features.coarse_clock);
     let trace = u8::from(options.trace);
     let mut loader = EbpfLoader::new();
     loader
         .default_map_pin_directory(pins.path())
         .override_global(global::V6_MASK, &v6_mask, true)
         .override_global(global::COARSE_CLOCK, &coarse_clock, true)
-        .override_global(global::TRACE, &trace, true);
+        .override_global(global::TRACE, &trace, true)
+        .map_max_entries(map::BANS_V4, options.max_bans.get())
+        .map_max_entries(map::BANS_V6, options.max_bans.get());
+    for &name in pins.replaced() {
+        loader.map_pin_path(name, pins.map(name));
+    }
     if !options.trace {
         trace::shrink_buffer(&mut loader);
     }
-    loader.load(OBJECT).map_err(|error| match error {
+    loader.load(&object::bytes(features.frags)).map_err(|error| match error {
         aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
             FirewallError::IncompatiblePins {
                 dir: pins.path().to_owned(),
@@ -187,26 +236,19 @@ fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallError> {
 
 impl Firewall for Xdp {
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError> {
-        let slot = Slot::of(&order.subject, self.options.ipv6_prefix);
-        let earlier = self.maps.get(&slot)?;
-        // The packets the kernel counts between this read and the write below are lost to
-        // the statistics, not to the verdict.
-        let counted = earlier.unwrap_or(Ban { serial: self.next_serial(), ..Ban::default() });
-        let ban = Ban {
-            expires_ns: Clock::now().deadline(order.expires),
-            dropped_packets: counted.dropped_packets,
-            dropped_bytes: counted.dropped_bytes,
-            last_seen_ns: counted.last_seen_ns,
-            banned_at: u32::try_from(order.banned_at.as_secs().max(0)).unwrap_or(u32::MAX),
-            attempts: u16::try_from(order.attempts).unwrap_or(u16::MAX),
-            prefix_len: order.subject.prefix_len(),
-            serial: counted.serial,
-        };
-        self.maps.put(&slot, &ban, &order.subject)?;
-        if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
-            self.settings.networks += 1;
-        }
-        self.forget_verdicts()
+        self.put_one(order)?;
+        self.close_connections();
+        Ok(())
+    }
+
+    fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
+        self.put_many(orders)?;
+        self.close_connections();
+        Ok(())
+    }
+
+    fn evicted(&mut self) -> Vec<IpNet> {
+        self.room.take_evicted()
     }
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
@@ -253,6 +295,9 @@ impl Firewall for Xdp {
         {
             tracing::error!("something of an earlier daemon is left: {error}");
         }
+        if self.options.close_connections {
+            self.start_closing();
+        }
         Ok(())
     }
 
@@ -265,11 +310,12 @@ impl Firewall for Xdp {
         }
     }
 
+    fn descriptor(&self) -> Option<Arc<OwnedFd>> {
+        self.guard.descriptor()
+    }
+
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
-        Ok(Box::new(Pinned {
-            maps: Maps::open(self.pins.path())?,
-            pin_dir: self.pins.path().to_owned(),
-        }))
+        Ok(Box::new(Pinned { maps: Maps::open(&self.pins)?, pin_dir: self.pins.path().to_owned() }))
     }
 }
 

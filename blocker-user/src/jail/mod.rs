@@ -86,8 +86,9 @@ impl Jail {
             return Outcome::Spared(Spared::TooOld);
         }
         let mode = failure.rule.mode;
-        if mode == Mode::Aggressive && self.logins.within(ip, at, self.policy.ignore_authenticated)
-        {
+        let key = Key::from(self.policy.subject(ip));
+        let authenticated = self.policy.ignore_authenticated;
+        if mode == Mode::Aggressive && self.logins.within(&key, at, authenticated) {
             return Outcome::Spared(Spared::Authenticated);
         }
         let (guesses, moments) = match self.policy.count {
@@ -98,9 +99,8 @@ impl Jail {
                 Told::LoggedIn => return Outcome::Spared(Spared::LoggedIn),
             },
         };
-        let subject = self.policy.subject(ip);
         let failed = Failed {
-            key: subject.into(),
+            key,
             guesses,
             moments,
             share: self.policy.share(mode),
@@ -203,7 +203,8 @@ impl Jail {
         now: LogTime,
     ) -> LoginOutcome {
         let (ip, at) = (ip.to_canonical(), at.min(now));
-        self.logins.note(ip, at, self.policy.ignore_authenticated);
+        let subject = self.policy.subject(ip);
+        self.logins.note(subject.into(), at, self.policy.ignore_authenticated);
         let (Some(session), Count::Attempts) = (session, self.policy.count) else {
             return LoginOutcome::Noted;
         };
@@ -215,7 +216,7 @@ impl Jail {
         if added.sum == 0 {
             return LoginOutcome::Noted;
         }
-        self.take_back(self.policy.subject(ip), added, at, now)
+        self.take_back(subject, added, at, now)
     }
 
     /// Takes back failures that were none, and with them a ban that would not be in force
@@ -264,6 +265,12 @@ impl Jail {
         self.active.remove(&key);
         self.windows.forget(&key);
         self.histories.forget(&key);
+    }
+
+    /// The ban is not in force any more: there was no room for it. That it was, and what it was
+    /// for, still counts.
+    pub fn evicted(&mut self, subject: &IpNet) {
+        self.active.remove(&Key::from(*subject));
     }
 
     /// The narrowest of the wider networks that are banned at `now`, and `subject` with them.

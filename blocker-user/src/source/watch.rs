@@ -27,6 +27,7 @@ impl Waker {
 pub struct Waiter {
     inotify: Inotify,
     waker: Waker,
+    others: Vec<Arc<OwnedFd>>,
     stdin: bool,
     /// Said once: without inotify every change is seen up to a second late.
     warned: bool,
@@ -37,6 +38,7 @@ impl Waiter {
         Ok(Self {
             inotify: Inotify::init()?,
             waker: Waker(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)),
+            others: Vec::new(),
             stdin: false,
             warned: false,
         })
@@ -47,13 +49,19 @@ impl Waiter {
         self.waker.clone()
     }
 
-    /// Returns when a watched file changed, somebody called [`Waker::wake`], or after a
-    /// second.
+    /// Waits for `descriptor` as well. Whoever gave it reads what is there after each wait.
+    pub fn also(&mut self, descriptor: Arc<OwnedFd>) {
+        self.others.push(descriptor);
+    }
+
+    /// Returns when a watched file changed, somebody called [`Waker::wake`], a descriptor
+    /// is readable, or after a second.
     pub fn wait(&mut self) -> io::Result<()> {
         let mut fds = vec![
             PollFd::new(&self.inotify, PollFlags::IN),
             PollFd::new(&*self.waker.0, PollFlags::IN),
         ];
+        fds.extend(self.others.iter().map(|other| PollFd::new(&**other, PollFlags::IN)));
         if self.stdin {
             fds.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
         }

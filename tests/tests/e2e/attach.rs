@@ -7,8 +7,9 @@ use blocker_tests::{
     client::Client,
     doveblock::{Doveblock, binary, dump, is_attached, run_to_end},
     greeter::Greeter,
+    holder::Holder,
     needs,
-    netns::{ATTACKER, Family, World},
+    netns::{ATTACKER, Family, USER, World},
     process::{Process, run},
     recording::Recording,
     wait::{self, LIMIT},
@@ -21,6 +22,10 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("an_interface_that_goes_and_returns_is_guarded_again", &[], gone_and_back),
+        trial("an_interface_that_comes_later_is_guarded", &[], later),
+        trial("who_takes_the_name_of_a_renamed_interface_is_guarded_too", &[], successor),
+        trial("a_new_interface_is_guarded_before_the_next_poll", &[], at_once),
+        trial("jumbo_frames_pass_in_native_mode_and_bans_hold", &[], jumbo),
         trial("a_renamed_interface_is_taken_over_under_its_new_name", &[], renamed),
         trial("a_failed_restart_leaves_what_was_in_force", BPFTOOL, failed_restart),
         trial("whatever_descriptor_is_the_last_nothing_is_left", &[], descriptors),
@@ -67,6 +72,65 @@ fn gone_and_back(world: &World) -> Result<()> {
     doveblock.wait_for(&["ERROR", "detached"])?;
     ensure!(!is_attached(world)? && !world.claim.pins().exists());
     Ok(())
+}
+
+fn later(world: &World) -> Result<()> {
+    let log = log(world)?;
+    // A name that nobody has is a slip of the pen, if nothing else is there to guard.
+    let (code, said) = run_to_end(world, &log, &["-i", "wan0"])?;
+    ensure!(code == 2 && said.contains("mail0"), "{code}: {said}");
+    let mut doveblock = Doveblock::start(world, &log, &["-i", "wan0", "-i", "mail0"])?;
+    doveblock.wait_for(&["ERROR", "wan0", "does not exist"])?;
+    ensure!(guarded(&doveblock)? == json!(["mail0"]));
+    ip(world, "link add wan0 type veth peer name far0")?;
+    doveblock.wait_for(&["wan0", "is there now, and guarded"])?;
+    ensure!(guarded(&doveblock)? == json!(["mail0", "wan0"]));
+    Ok(())
+}
+
+fn successor(world: &World) -> Result<()> {
+    let log = log(world)?;
+    ip(world, "link add wan0 type veth peer name far0")?;
+    let mut doveblock = Doveblock::start(world, &log, &["-i", "wan0"])?;
+    ip(world, "link set wan0 name wan1")?;
+    doveblock.wait_for(&["wan0", "is called wan1 now"])?;
+    ip(world, "link add wan0 type veth peer name far1")?;
+    doveblock.wait_for(&["wan0", "is back and guarded again"])?;
+    ensure!(guarded(&doveblock)? == json!(["wan0", "wan1"]));
+    Ok(())
+}
+
+/// Word from the kernel, and not the look every two seconds.
+fn at_once(world: &World) -> Result<()> {
+    const BOUND: std::time::Duration = std::time::Duration::from_millis(1000);
+    let log = log(world)?;
+    let doveblock = Doveblock::start(world, &log, &[])?;
+    for _ in 0..5 {
+        ip(world, "link delete mail0")?;
+        ip(world, "link add mail0 type veth peer name far0")?;
+        wait::until(
+            BOUND,
+            "the new mail0 to be guarded",
+            || Ok(is_attached(world)?.then_some(())),
+        )?;
+    }
+    drop(doveblock);
+    Ok(())
+}
+
+fn jumbo(world: &World) -> Result<()> {
+    let log = log(world)?;
+    for (namespace, link) in [(&world.server, "mail0"), (&world.client, "net0")] {
+        run(namespace.command("ip").args(["link", "set", link, "mtu", "9000"]))?;
+    }
+    let _imap = Greeter::start(world, 143)?;
+    let doveblock = Doveblock::start(world, &log, &["--xdp-mode", "native"])?;
+    let attacker = Client::new(world, ATTACKER, Family::V4);
+    doveblock.expect(&["ban", &attacker.address().to_string()])?;
+    attacker.shut_out(143)?;
+    let holder = Holder::listen(world, std::net::Ipv4Addr::UNSPECIFIED.into(), 110)?;
+    let mut held = holder.hold(&Client::new(world, USER, Family::V4))?;
+    held.expect_transfer(1 << 20)
 }
 
 fn renamed(world: &World) -> Result<()> {

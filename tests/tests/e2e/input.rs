@@ -51,8 +51,6 @@ fn flags(world: &World) -> Result<()> {
 
 fn interface(world: &World) -> Result<()> {
     refused(world, &["-i", "nope0"], 2, &["nope0", "mail0"])?;
-    // Nor is the good one attached when another is bad.
-    refused(world, &["-i", "mail0", "-i", "nope0"], 2, &["nope0"])?;
     // In this world there is no default route.
     let mut command = world.server.command(&blocker_tests::doveblock::binary().to_string_lossy());
     let output = command.args(["run", "--log", "/nowhere"]).output()?;

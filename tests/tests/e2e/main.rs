@@ -3,6 +3,7 @@
 mod attach;
 mod bans;
 mod bounds;
+mod close;
 mod configuration;
 mod control;
 mod failregex;
@@ -14,6 +15,7 @@ mod policy;
 mod restart;
 mod sandbox;
 mod source;
+mod upgrade;
 mod verdicts;
 
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         attach::trials(),
         bans::trials(),
         bounds::trials(),
+        close::trials(),
         configuration::trials(),
         control::trials(),
         failregex::trials(),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         restart::trials(),
         sandbox::trials(),
         source::trials(),
+        upgrade::trials(),
         verdicts::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()

@@ -2,6 +2,7 @@
 //! network, but the very instructions that the verifier let through.
 
 mod bans;
+mod layouts;
 mod packets;
 mod starts;
 
@@ -30,7 +31,7 @@ const PASS: u32 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = [bans::trials(), packets::trials(), starts::trials()];
+    let trials = [bans::trials(), layouts::trials(), packets::trials(), starts::trials()];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 
@@ -66,9 +67,14 @@ struct Kernel {
 
 impl Kernel {
     fn open(pins: &Path, ipv6_prefix: u8, trace: bool) -> Result<Self, FirewallError> {
-        let mut firewall = Xdp::open(&options(pins, ipv6_prefix, trace))?;
+        Self::open_with(&options(pins, ipv6_prefix, trace))
+    }
+
+    fn open_with(options: &Options) -> Result<Self, FirewallError> {
+        let mut firewall = Xdp::open(options)?;
         firewall.commit()?;
-        let program = Program::from_pin(pins.join("doveblock"), XdpAttachType::Interface);
+        let program =
+            Program::from_pin(options.pin_dir.join("doveblock"), XdpAttachType::Interface);
         let program = program.map_err(|error| FirewallError::Bpf {
             action: "open the pinned program".to_owned(),
             cause: Box::new(error),
@@ -114,6 +120,8 @@ fn options(pins: &Path, ipv6_prefix: u8, trace: bool) -> Options {
         mode: XdpMode::Auto,
         ports: PortList::default().ranges().to_vec(),
         ipv6_prefix,
+        max_bans: firewall::DEFAULT_MAX_BANS,
+        close_connections: false,
         trace,
     }
 }

@@ -51,8 +51,8 @@ impl Options {
             ),
             (
                 self.journalmatch.is_some(),
-                "--journalmatch: the journal is not read directly; use `journalctl MATCH -o \
-                 short-iso | doveblock regex - dovecot`",
+                "--journalmatch: the journal is not read directly; use `journalctl MATCH -o json | \
+                 doveblock regex - dovecot`",
             ),
             (
                 self.log_level.is_some(),

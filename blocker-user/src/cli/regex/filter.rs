@@ -26,6 +26,11 @@ pub(super) enum FilterError {
          dovecot[mode=aggressive], and a failregex says with <HOST> where the address stands"
     )]
     Unknown(String),
+    #[error(
+        "{0:?} is a file of filters, which is not read; give dovecot for the built-in rules, or in \
+         quotes the failregex that stands in the file"
+    )]
+    File(String),
     #[error("{0:?} is not an option of the filter; there is mode")]
     Option(String),
     #[error(transparent)]
@@ -33,10 +38,17 @@ pub(super) enum FilterError {
 }
 
 impl Filter {
-    /// Whether `text` names the filter, whatever options it has.
+    /// Whether `text` names a filter, this one or another, whatever options it has.
     pub(super) fn is_name(text: &str) -> bool {
         options(text).is_some_and(|options| options.is_empty() || options.starts_with('['))
+            || is_file_of_filters(text)
     }
+}
+
+/// Logs have other names than the files of `filter.d`.
+fn is_file_of_filters(text: &str) -> bool {
+    let file = text.split('[').next().unwrap_or(text);
+    [".conf", ".local"].iter().any(|end| file.ends_with(end))
 }
 
 /// What follows the name of the filter, or of its file.
@@ -55,6 +67,9 @@ impl FromStr for Filter {
         let options = match options(text.trim()) {
             Some("") => return Ok(Self::Rules(Mode::Normal)),
             Some(options) => options,
+            None if is_file_of_filters(text) && !has_host_tag(text) => {
+                return Err(FilterError::File(text.to_owned()));
+            }
             None if has_host_tag(text) => return Ok(Self::Failregex(text.to_owned())),
             None => return Err(unknown()),
         };
@@ -111,6 +126,8 @@ mod tests {
         let error = |text: &str| text.parse::<Filter>().unwrap_err();
         assert_eq!(error("sshd"), FilterError::Unknown("sshd".to_owned()));
         assert_eq!(error("dovecot[mode=x"), FilterError::Unknown("dovecot[mode=x".to_owned()));
+        let file = "/etc/fail2ban/filter.d/my-dovecot.conf".to_owned();
+        assert_eq!(error(&file), FilterError::File(file));
         assert_eq!(error("dovecot[a=b]"), FilterError::Option("a=b".to_owned()));
         assert!(matches!(error("dovecot[mode=extra]"), FilterError::Mode(_)));
     }

@@ -74,8 +74,8 @@ fn log(word: &OsStr) -> Result<Log, VerbError> {
         Some(text) if text.contains(' ') => Ok(Log::Line(text.to_owned())),
         Some(text) if text == "systemd-journal" || text.starts_with("systemd-journal[") => {
             Err(VerbError::Usage(
-                "the journal is not read directly; hand it over with `journalctl -u dovecot -o \
-                 short-iso | doveblock regex - dovecot`"
+                "the journal is not read directly; hand it over with `journalctl -u dovecot -o json | \
+                 doveblock regex - dovecot`"
                     .to_owned(),
             ))
         }

@@ -41,7 +41,7 @@ fn log(word: &str) -> Result<(Spec, Identity), VerbError> {
         "journal" => {
             return Err(VerbError::Usage(
                 "--log journal is not there yet; until then pipe it in: journalctl --follow \
-                 --unit dovecot --output short-iso | doveblock run --log -"
+                 --unit dovecot --output json | doveblock run --log -"
                     .to_owned(),
             ));
         }

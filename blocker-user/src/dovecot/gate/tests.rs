@@ -6,7 +6,7 @@ use super::super::{Judge, Judgement, Mode, RULES, SessionCheck, Settings, prefix
 use crate::time::LogTime;
 
 const NOW: LogTime = LogTime::from_secs(1_795_539_600); // 2026-11-24T17:00:00Z
-const CORPUS: [&[u8]; 2] = [
+pub(in crate::dovecot) const CORPUS: [&[u8]; 2] = [
     include_bytes!("../../../tests/corpus/dovecot-2.3.19.tsv"),
     include_bytes!("../../../tests/corpus/dovecot-2.4.1.tsv"),
 ];
@@ -52,7 +52,8 @@ fn every_rule_and_every_login_service_passes() {
         assert!(judged[0].1.event.is_some(), "{} is held back", rule.name);
     }
     for service in LOGIN_SERVICES {
-        let line = [b"Nov 24 16:59:00 ", service, &b"Login: user=<a>, rip=192.0.2.7"[..]].concat();
+        let line =
+            [b"Nov 24 16:59:00 ", service, &b": Login: user=<a>, rip=192.0.2.7"[..]].concat();
         let judged = through_the_gate(&line);
         assert!(judged[0].1.event.is_some(), "{} is held back", String::from_utf8_lossy(service));
     }
@@ -91,6 +92,11 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("-log"),
         Just("in: "),
         Just("{"),
+        Just("data: {"),
+        Just("\u{1e}{\"MESSAGE\":[97],"),
+        Just("[ 1234.5] "),
+        Just("1 "),
+        Just("-login(17): "),
         Just("\r"),
         "[ -~]{0,6}".prop_map(|text| &*text.leak()),
     ];

@@ -63,7 +63,7 @@ pub(in crate::dovecot) static UNSUPPORTED_MECHANISM: Rule = Rule {
     source: LOGIN_COMMON,
     example: "imap-login: Login aborted: Logged out (tried to use unsupported auth mechanism, 1 attempts in 0 secs) (invalid_mech): user=<>, method=NTLM, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>",
 };
-static PROXY_AUTH_FAILED: Rule = Rule {
+pub(in crate::dovecot) static PROXY_AUTH_FAILED: Rule = Rule {
     name: "proxy-auth-failed",
     mode: Mode::Normal,
     place: Place::Reason,

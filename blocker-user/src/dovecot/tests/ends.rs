@@ -39,6 +39,7 @@ fn guesses_do_not_hide_behind_what_a_connection_ended_on() {
     for words in [
         "(user disabled, 1 attempts in 2 secs) (user_disabled)",
         "(login disabled, 12 attempts in 60 secs) (login_disabled)",
+        "(password expired, 12 attempts in 60 secs) (password_expired)",
         "(login disabled, 1/2 successful auths in 6 secs) (login_disabled)",
         "(temporary auth failure, 9 attempts in 60 secs) (temp_fail)",
     ] {

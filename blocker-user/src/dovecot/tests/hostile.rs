@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::{VICTIM, judge, verdict};
-use crate::dovecot::{Event, Mode, session::tests::id_of};
+use crate::dovecot::{Event, Mode, gate::tests::CORPUS, session::tests::id_of};
 
 /// Names that look like the rest of a line, in whole and in parts.
 fn hostile_name() -> impl Strategy<Value = String> {
@@ -26,6 +26,49 @@ fn hostile_name() -> impl Strategy<Value = String> {
         "\\PC{0,4}",
     ];
     proptest::collection::vec(part, 0..5).prop_map(|parts| parts.concat())
+}
+
+/// A line of a corpus about a client that named itself alice. The modules of PAM are left out:
+/// a name there can be made so that the line says nothing.
+#[derive(Clone, Debug)]
+struct Template {
+    line: String,
+    peer: IpAddr,
+}
+
+impl Template {
+    fn with_name(&self, name: &str) -> Self {
+        let places = [("user=<alice>", "user=<", ">"), ("(alice,", "(", ",")];
+        let line = places.iter().fold(self.line.clone(), |line, (from, before, behind)| {
+            line.replace(from, &format!("{before}{name}{behind}"))
+        });
+        Self { line, peer: self.peer }
+    }
+
+    /// With another mechanism, which Dovecot writes in upper case; a login has one it knows.
+    fn with_mechanism(self, mechanism: &str) -> Self {
+        if self.line.contains("-login: Login: ") || self.line.contains("Logged in: ") {
+            return self;
+        }
+        let written = format!("method={}", mechanism.to_ascii_uppercase());
+        Self { line: self.line.replace("method=PLAIN", &written), ..self }
+    }
+}
+
+fn templates() -> Vec<Template> {
+    let lines = CORPUS.into_iter().flat_map(|corpus| corpus.split(|byte| *byte == b'\n'));
+    let named = lines.filter_map(|line| {
+        let (expected, line) = str::from_utf8(line).ok()?.split_once('\t')?;
+        let (kind, peer) = expected.split_once(' ')?;
+        let is_named = line.contains("user=<alice>") || line.contains("(alice,");
+        let is_certain =
+            ["auth", "probe", "login"].contains(&kind) && !line.contains("proxying to");
+        (is_named && is_certain)
+            .then(|| Template { line: line.to_owned(), peer: peer.parse().unwrap() })
+    });
+    let named: Vec<Template> = named.collect();
+    assert!(named.len() > 100, "only {} lines", named.len());
+    named
 }
 
 fn peer() -> impl Strategy<Value = IpAddr> {
@@ -100,6 +143,23 @@ proptest! {
             let Some(Event::Failure(found)) = judge(Mode::Normal, &line) else { panic!("{line:?}") };
             prop_assert_eq!(found.ip, ip.to_canonical());
         }
+    }
+
+    /// The same on every line that a real daemon wrote of a named client, with another name.
+    #[test]
+    fn the_address_is_the_peers_on_every_real_line_whatever_the_name(
+        template in proptest::sample::select(templates()),
+        name in hostile_name(),
+        mechanism in hostile_name(),
+    ) {
+        let Template { line, peer } = template.with_name(&name).with_mechanism(&mechanism);
+        let found = judge(Mode::Aggressive, line.as_bytes()).map(|event| match event {
+            Event::Failure(failure) => failure.ip,
+            Event::Login { ip, .. } => ip,
+        });
+        // Beside a quoted password, two addresses that differ make a line that says nothing.
+        let may_be_silent = line.contains("given password: ") || line.contains("(username: ");
+        prop_assert!(found == Some(peer) || (may_be_silent && found.is_none()), "{:?}: {}", found, line);
     }
 
     #[test]

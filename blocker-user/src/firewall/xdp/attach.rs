@@ -1,6 +1,10 @@
 //! Attaching the program to interfaces, and keeping it there by pinned links.
 
-use std::{collections::BTreeSet, fs, io, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use aya::programs::{
     ProgramError, Xdp, XdpMode as KernelMode,
@@ -21,18 +25,38 @@ const ENOLINK: i32 = 67;
 /// out. Anything else is no answer to the question, and generic mode would hide it.
 const NO_NATIVE: [i32; 7] = [95, 524, 22, 19, 34, 28, 12];
 
-/// The interfaces of these names and altnames, each once.
-pub(super) fn resolve(names: &[String]) -> Result<Vec<Interface>, FirewallError> {
+/// The interfaces that are to be guarded.
+pub(super) struct Wanted {
+    pub(super) present: Vec<Interface>,
+    /// Names that no interface has yet.
+    pub(super) missing: Vec<String>,
+}
+
+/// The interfaces of these names and altnames, each once. One that comes later, like that of a
+/// tunnel, is waited for; but if there is none at all, then the names are wrong.
+pub(super) fn resolve(names: &[String]) -> Result<Wanted, FirewallError> {
     let mut seen = BTreeSet::new();
-    let mut interfaces = Vec::new();
+    let mut wanted = Wanted { present: Vec::new(), missing: Vec::new() };
+    let mut unknown = None;
     for name in names {
-        let interface = Interface::named(name)?;
+        let interface = match Interface::named(name) {
+            Ok(interface) => interface,
+            Err(error @ FirewallError::UnknownInterface { .. }) => {
+                wanted.missing.push(name.clone());
+                unknown.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         interface.require_ethernet()?;
         if seen.insert(interface.index) {
-            interfaces.push(interface);
+            wanted.present.push(interface);
         }
     }
-    Ok(interfaces)
+    match unknown {
+        Some(error) if wanted.present.is_empty() => Err(error),
+        _ => Ok(wanted),
+    }
 }
 
 /// Puts `program` on every interface of `wanted`, in the place of an earlier one where there
@@ -46,7 +70,7 @@ pub(super) fn attach_all(
 ) -> Result<(), FirewallError> {
     let mut links = link::all(pins.path())?;
     for one in &mut links {
-        follow_rename(one, pins, start);
+        start.renamed.extend(follow_rename(one, pins));
     }
     for interface in wanted {
         let name = &interface.name;
@@ -81,17 +105,18 @@ pub(super) fn detach_others(wanted: &[Interface], pins: &PinDir) -> Result<(), F
     Ok(())
 }
 
-/// The pin of a link is to bear the name that its interface has now.
-fn follow_rename(link: &mut Link, pins: &PinDir, start: &mut Start) {
-    let Some(interface) = &link.interface else { return };
+/// The pin of a link is to bear the name that its interface has now. Where it had another, both
+/// pins, from and to.
+pub(super) fn follow_rename(link: &mut Link, pins: &PinDir) -> Option<(PathBuf, PathBuf)> {
+    let interface = link.interface.as_ref()?;
     let pin = pins.link(&interface.name);
     // Where two interfaces have changed names the other's pin is in the way. It does no harm:
     // a link is found by its interface.
-    if pin != link.pin && !pin.exists() && fs::rename(&link.pin, &pin).is_ok() {
-        tracing::info!("{}: was called {} before", interface.name, link.named);
-        start.renamed.push((link.pin.clone(), pin.clone()));
-        link.pin = pin;
+    if pin == link.pin || pin.exists() || fs::rename(&link.pin, &pin).is_err() {
+        return None;
     }
+    tracing::info!("{}: was called {} before", interface.name, link.named);
+    Some((std::mem::replace(&mut link.pin, pin.clone()), pin))
 }
 
 /// Changing the mode would leave the interface open for a moment, and perhaps for good.
@@ -142,7 +167,7 @@ pub(super) fn attach(
     {
         tracing::warn!(
             "{name}: no native XDP ({}), falling back to generic: drops cost more there",
-            reason(error)
+            reason(error, interface.mtu)
         );
         in_mode = KernelMode::Skb;
         result = program.attach(interface.index, in_mode);
@@ -150,7 +175,10 @@ pub(super) fn attach(
     let id = result.map_err(|error| match errno(&error) {
         Some(code) if TAKEN.contains(&code) => in_use(interface, error),
         Some(code) if mode == XdpMode::Native && NO_NATIVE.contains(&code) => {
-            FirewallError::NoNativeMode { interface: name.clone(), reason: reason(&error) }
+            FirewallError::NoNativeMode {
+                interface: name.clone(),
+                reason: reason(&error, interface.mtu),
+            }
         }
         _ => FirewallError::bpf(format!("attach to {name}"))(error),
     })?;
@@ -210,7 +238,50 @@ fn errno(error: &ProgramError) -> Option<i32> {
     }
 }
 
-fn reason(error: &ProgramError) -> String {
-    errno(error)
-        .map_or_else(|| error.to_string(), |code| io::Error::from_raw_os_error(code).to_string())
+fn reason(error: &ProgramError, mtu: u32) -> String {
+    match errno(error) {
+        Some(code) => refusal(code, mtu),
+        None => error.to_string(),
+    }
+}
+
+/// What a driver means by its refusal, as far as that can be told from the number, and the
+/// kernel's own word for it.
+fn refusal(code: i32, mtu: u32) -> String {
+    const EOPNOTSUPP: i32 = 95;
+    const ENOTSUPP: i32 = 524;
+    const ERANGE: i32 = 34;
+    const EINVAL: i32 = 22;
+    const ENOSPC: i32 = 28;
+    const ENOMEM: i32 = 12;
+    /// What every driver with native mode takes.
+    const ETHERNET_MTU: u32 = 1500;
+    let said = io::Error::from_raw_os_error(code);
+    match code {
+        EOPNOTSUPP | ENOTSUPP => {
+            format!("its driver has none, or not with the offloads that are on: {said}")
+        }
+        ERANGE => format!("its driver has none for an MTU as large as {mtu}: {said}"),
+        EINVAL if mtu > ETHERNET_MTU => {
+            format!("its driver has none for an MTU as large as {mtu}, or for its settings: {said}")
+        }
+        ENOSPC | ENOMEM => {
+            format!("its driver has too few queues left, see `ethtool -l`: {said}")
+        }
+        _ => format!("its driver refuses, see `dmesg` and `ethtool -k`: {said}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+
+    #[test]
+    fn a_refusal_says_what_is_in_the_way() {
+        assert!(refusal(95, 1500).starts_with("its driver has none"));
+        assert!(refusal(34, 9000).contains("an MTU as large as 9000"));
+        assert!(refusal(22, 9000).contains("an MTU as large as 9000"));
+        assert!(!refusal(22, 1500).contains("MTU"));
+        assert!(refusal(28, 1500).contains("too few queues"));
+    }
 }

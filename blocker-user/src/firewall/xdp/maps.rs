@@ -1,30 +1,35 @@
 //! The pinned maps, typed.
 
-use std::{collections::HashMap as StdHashMap, path::Path};
+mod verdict;
+
+use std::{collections::HashMap as StdHashMap, hash::Hash, path::Path};
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie::Key},
+    maps::{
+        Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::Key,
+    },
 };
 use blocker_common::abi::{
-    Allowed, Ban, Counters, FAMILY_BITS, Guarded, MAX_BANS, MAX_NETWORKS, Network, Ports, V4Key,
-    V6Key, map,
+    Allowed, Ban, Counters, FAMILY_BITS, Guarded, Network, Ports, V4Key, V6Key, map,
 };
 use ipnet::IpNet;
 
 use super::super::{
     Enforced, FirewallError, Order,
     clock::Clock,
+    pins::PinDir,
     slot::{Slot, trie_key, trie_subject, v4_subject, v6_subject},
 };
+use super::batch::Bulk;
 use crate::time::LogTime;
 
 /// `E2BIG` and `ENOSPC`: how hash maps and tries say that they are full.
 const FULL: [i32; 2] = [7, 28];
 
 pub(super) struct Maps {
-    v4: HashMap<MapData, V4Key, Ban>,
-    v6: HashMap<MapData, V6Key, Ban>,
+    v4: Bans<V4Key>,
+    v6: Bans<V6Key>,
     net: LpmTrie<MapData, Network, Ban>,
     allow: LpmTrie<MapData, Network, Allowed>,
     ports: Array<MapData, Ports>,
@@ -32,23 +37,68 @@ pub(super) struct Maps {
     counters: PerCpuArray<MapData, Counters>,
 }
 
+/// One of the hash maps, for one entry at a time and for all at once.
+struct Bans<K> {
+    single: HashMap<MapData, K, Ban>,
+    bulk: Bulk<K, Ban>,
+}
+
+impl<K: Pod + Eq + Hash> Bans<K> {
+    fn open(pin: &Path) -> Result<Self, FirewallError> {
+        Ok(Self { single: open(pin)?, bulk: Bulk::open(pin)? })
+    }
+
+    fn entries(&self) -> Result<Vec<(K, Ban)>, FirewallError> {
+        all_of(&self.bulk, self.single.iter())
+    }
+}
+
 impl Maps {
-    pub(super) fn open(pins: &Path) -> Result<Self, FirewallError> {
+    pub(super) fn open(pins: &PinDir) -> Result<Self, FirewallError> {
         Ok(Self {
-            v4: open(pins, map::BANS_V4)?,
-            v6: open(pins, map::BANS_V6)?,
-            net: open(pins, map::BANS_NET)?,
-            allow: open(pins, map::ALLOW)?,
-            ports: open(pins, map::PORTS)?,
-            guarded: open(pins, map::GUARDED)?,
-            counters: open(pins, map::COUNTERS)?,
+            v4: Bans::open(&pins.map(map::BANS_V4))?,
+            v6: Bans::open(&pins.map(map::BANS_V6))?,
+            net: open(&pins.map(map::BANS_NET))?,
+            allow: open(&pins.map(map::ALLOW))?,
+            ports: open(&pins.map(map::PORTS))?,
+            guarded: open(&pins.map(map::GUARDED))?,
+            counters: open(&pins.map(map::COUNTERS))?,
         })
+    }
+
+    pub(super) fn v4(&self) -> Result<Vec<(V4Key, Ban)>, FirewallError> {
+        self.v4.entries()
+    }
+
+    pub(super) fn v6(&self) -> Result<Vec<(V6Key, Ban)>, FirewallError> {
+        self.v6.entries()
+    }
+
+    pub(super) fn networks(&self) -> Result<Vec<(IpNet, Ban)>, FirewallError> {
+        networks(self.net.iter())
+    }
+
+    /// Sets as many as go at once, from the first one on, and says how many that were.
+    pub(super) fn put_v4(&self, keys: &[V4Key], bans: &[Ban]) -> usize {
+        self.v4.bulk.update(keys, bans)
+    }
+
+    pub(super) fn put_v6(&self, keys: &[V6Key], bans: &[Ban]) -> usize {
+        self.v6.bulk.update(keys, bans)
+    }
+
+    pub(super) fn set_counters(&mut self, counters: Vec<Counters>) -> Result<(), FirewallError> {
+        PerCpuValues::try_from(counters).map_err(FirewallError::io("set the counters")).and_then(
+            |values| {
+                self.counters.set(0, values, 0).map_err(FirewallError::bpf("set the counters"))
+            },
+        )
     }
 
     pub(super) fn get(&self, slot: &Slot) -> Result<Option<Ban>, FirewallError> {
         let found = match slot {
-            Slot::V4(key) => self.v4.get(key, 0),
-            Slot::V6(key) => self.v6.get(key, 0),
+            Slot::V4(key) => self.v4.single.get(key, 0),
+            Slot::V6(key) => self.v6.single.get(key, 0),
             // A trie answers with the longest match, which may be a wider network.
             Slot::Net { bits, network } => {
                 let key = Key::new(*bits, *network);
@@ -67,15 +117,13 @@ impl Maps {
         ban: &Ban,
         subject: &IpNet,
     ) -> Result<(), FirewallError> {
-        let (result, size) = match slot {
-            Slot::V4(key) => (self.v4.insert(key, ban, 0), MAX_BANS),
-            Slot::V6(key) => (self.v6.insert(key, ban, 0), MAX_BANS),
-            Slot::Net { bits, network } => {
-                (self.net.insert(&Key::new(*bits, *network), ban, 0), MAX_NETWORKS)
-            }
+        let result = match slot {
+            Slot::V4(key) => self.v4.single.insert(key, ban, 0),
+            Slot::V6(key) => self.v6.single.insert(key, ban, 0),
+            Slot::Net { bits, network } => self.net.insert(&Key::new(*bits, *network), ban, 0),
         };
         result.map_err(|error| match errno(&error) {
-            Some(code) if FULL.contains(&code) => FirewallError::Full(size, *subject),
+            Some(code) if FULL.contains(&code) => FirewallError::Full(*subject),
             _ => FirewallError::bpf(format!("ban {subject}"))(error),
         })
     }
@@ -83,8 +131,8 @@ impl Maps {
     /// `false` where there was no such ban.
     pub(super) fn remove(&mut self, slot: &Slot) -> Result<bool, FirewallError> {
         let removed = match slot {
-            Slot::V4(key) => self.v4.remove(key),
-            Slot::V6(key) => self.v6.remove(key),
+            Slot::V4(key) => self.v4.single.remove(key),
+            Slot::V6(key) => self.v6.single.remove(key),
             Slot::Net { bits, network } => self.net.remove(&Key::new(*bits, *network)),
         };
         Ok(absent_is_none(removed, "remove a ban")?.is_some())
@@ -99,14 +147,14 @@ impl Maps {
     ) -> Result<Vec<(V6Key, IpNet)>, FirewallError> {
         let mut copied = Vec::new();
         let mut left = 0_usize;
-        for (key, ban) in entries(self.v6.iter())? {
+        for (key, ban) in self.v6()? {
             if ban.prefix_len == ipv6_prefix {
                 continue;
             }
             let subject = v6_subject(key, ban.prefix_len);
             match self.put(&Slot::network(&subject), &ban, &subject) {
                 Ok(()) => copied.push((key, subject)),
-                Err(FirewallError::Full(..)) => left += 1,
+                Err(FirewallError::Full(_)) => left += 1,
                 Err(error) => return Err(error),
             }
         }
@@ -120,14 +168,10 @@ impl Maps {
     }
 
     pub(super) fn bans(&self, clock: Clock) -> Result<Vec<Enforced>, FirewallError> {
-        let v4 = entries(self.v4.iter())?.into_iter().map(|(key, ban)| (v4_subject(key), ban));
-        let v6 = entries(self.v6.iter())?
-            .into_iter()
-            .map(|(key, ban)| (v6_subject(key, ban.prefix_len), ban));
-        let net = networks(self.net.iter())?;
-        // A walk over a map that changes meanwhile may come by an entry twice.
-        let by_subject: StdHashMap<IpNet, Ban> = v4.chain(v6).chain(net).collect();
-        Ok(by_subject.into_iter().map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
+        let v4 = self.v4()?.into_iter().map(|(key, ban)| (v4_subject(key), ban));
+        let v6 = self.v6()?.into_iter().map(|(key, ban)| (v6_subject(key, ban.prefix_len), ban));
+        let net: StdHashMap<IpNet, Ban> = self.networks()?.into_iter().collect();
+        Ok(v4.chain(v6).chain(net).map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
     }
 
     pub(super) fn counters(&self) -> Result<Counters, FirewallError> {
@@ -166,7 +210,7 @@ impl Maps {
     }
 
     pub(super) fn count_networks(&self) -> Result<u32, FirewallError> {
-        Ok(count(networks(self.net.iter())?.len()))
+        Ok(count(self.networks()?.len()))
     }
 
     pub(super) fn allowed(&self) -> Result<Vec<IpNet>, FirewallError> {
@@ -196,14 +240,29 @@ impl Maps {
     }
 }
 
-fn open<M>(pins: &Path, name: &str) -> Result<M, FirewallError>
+pub(super) fn open<M>(pin: &Path) -> Result<M, FirewallError>
 where
     M: TryFrom<Map, Error = MapError>,
 {
-    MapData::from_pin(pins.join(name))
+    MapData::from_pin(pin)
         .and_then(Map::from_map_data)
         .and_then(M::try_from)
-        .map_err(FirewallError::bpf(format!("open the pinned map {name}")))
+        .map_err(FirewallError::bpf(format!("open the pinned map {}", pin.display())))
+}
+
+/// Everything in a hash map, at once where the kernel can do that, and each key once.
+pub(super) fn all_of<K: Pod + Eq + Hash, V: Pod>(
+    bulk: &Bulk<K, V>,
+    walk: impl Iterator<Item = Result<(K, V), MapError>>,
+) -> Result<Vec<(K, V)>, FirewallError> {
+    match bulk.entries() {
+        Some(entries) => Ok(entries),
+        // A walk over a map that changes meanwhile may come by an entry twice.
+        None => {
+            let once: StdHashMap<K, V> = entries(walk)?.into_iter().collect();
+            Ok(once.into_iter().collect())
+        }
+    }
 }
 
 /// Everything in a map that the kernel may change while it is read.
@@ -212,12 +271,11 @@ fn entries<K: Pod, V: Pod>(
 ) -> Result<Vec<(K, V)>, FirewallError> {
     // Deleting the entry a walk stands on makes it start over; this many steps are enough
     // for any map here, and an end is certain.
-    walk.take(2 * MAX_BANS)
-        .collect::<Result<_, _>>()
-        .map_err(FirewallError::bpf("read a pinned map"))
+    const STEPS: usize = 1 << 25;
+    walk.take(STEPS).collect::<Result<_, _>>().map_err(FirewallError::bpf("read a pinned map"))
 }
 
-fn networks<V: Pod>(
+pub(super) fn networks<V: Pod>(
     walk: impl Iterator<Item = Result<(Key<Network>, V), MapError>>,
 ) -> Result<Vec<(IpNet, V)>, FirewallError> {
     let subject =

@@ -1,22 +1,38 @@
 //! Looking after the interfaces: one that goes away takes its link with it, and the one that
-//! comes back under its name is open until somebody attaches to it again.
+//! comes under its name, then or for the first time, is open until somebody attaches to it.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aya::programs::Xdp;
 
-use super::{XdpMode, attach, link, link::Link};
+use super::{
+    XdpMode,
+    attach::{self, Wanted},
+    link,
+    link::Link,
+};
 use crate::firewall::{
     interface::{Interface, index_of},
+    notices::Notices,
     pins::PinDir,
 };
 
-/// How late it is noticed that an interface went or came.
+/// How late it is noticed what the kernel did not tell, like a detachment by hand; and how long
+/// after an attempt that failed the next one comes, since an attempt may itself make the kernel
+/// tell of the interface.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// The interfaces that are to be guarded.
 pub(super) struct Guard {
     posts: Vec<Post>,
+    /// `None` where the kernel does not tell: then only the clock does.
+    notices: Option<Notices>,
     looked_at: Option<Instant>,
     detached: bool,
     /// Why the last look failed, so that it is said once.
@@ -26,27 +42,59 @@ pub(super) struct Guard {
 /// One interface that is to be guarded.
 struct Post {
     name: String,
-    index: u32,
-    /// Its link was seen to be without an interface: it was not detached on purpose.
+    /// The pin of its link.
+    pin: PathBuf,
+    /// `None` while there has not been any of that name.
+    index: Option<u32>,
+    /// Its link was seen to be without an interface, or there was none: it was not detached on
+    /// purpose.
     lost: bool,
+    failed_at: Option<Instant>,
     /// What was said about it last, so that it is said once.
     said: Option<String>,
 }
 
 impl Guard {
-    pub(super) fn new(interfaces: &[Interface]) -> Self {
-        let posts = interfaces.iter().map(|interface| Post {
-            name: interface.name.clone(),
-            index: interface.index,
-            lost: false,
-            said: None,
+    /// Made before the first look at the interfaces, so that no change goes unnoticed.
+    pub(super) fn new(notices: io::Result<Notices>) -> Self {
+        let notices = notices.inspect_err(|error| {
+            tracing::warn!(
+                "the kernel does not tell of interfaces that come ({error}): looking for them \
+                 every {EVERY:?}"
+            );
         });
-        Self { posts: posts.collect(), looked_at: None, detached: false, trouble: None }
+        Self {
+            posts: Vec::new(),
+            notices: notices.ok(),
+            looked_at: None,
+            detached: false,
+            trouble: None,
+        }
     }
 
-    /// Whether enough time has passed for another look.
+    pub(super) fn watch(&mut self, wanted: &Wanted, pins: &PinDir) {
+        let post = |name: &str, index: Option<u32>| Post {
+            name: name.to_owned(),
+            pin: pins.link(name),
+            index,
+            lost: index.is_none(),
+            failed_at: None,
+            said: None,
+        };
+        let present = wanted.present.iter().map(|it| post(&it.name, Some(it.index)));
+        self.posts = present.chain(wanted.missing.iter().map(|name| post(name, None))).collect();
+    }
+
+    /// Readable when it is time for a look.
+    pub(super) fn descriptor(&self) -> Option<Arc<OwnedFd>> {
+        self.notices.as_ref().map(Notices::descriptor)
+    }
+
+    /// Whether something has changed, or enough time has passed for another look.
     pub(super) fn is_due(&self) -> bool {
-        self.looked_at.is_none_or(|at| at.elapsed() >= EVERY)
+        // Always asked, or its descriptor would stay readable.
+        let told = self.notices.as_ref().is_some_and(Notices::any);
+        told || self.looked_at.is_none_or(|at| at.elapsed() >= EVERY)
     }
 
     pub(super) fn look(&mut self, program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
@@ -57,13 +105,13 @@ impl Guard {
             }
             return;
         }
-        let links = match link::all(pins.path()) {
+        let mut links = match link::all(pins.path()) {
             Ok(links) => links,
             Err(error) => return self.cannot_look(error.to_string()),
         };
         self.trouble = None;
         for post in &mut self.posts {
-            post.look(&links, program, mode, pins);
+            post.look(&mut links, program, mode, pins);
         }
     }
 
@@ -76,41 +124,66 @@ impl Guard {
 }
 
 impl Post {
-    fn look(&mut self, links: &[Link], program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
-        let live = links.iter().find(|link| link.is_on(self.index));
-        if let Some(interface) = live.and_then(|link| link.interface.as_ref()) {
-            if interface.name != self.name {
-                let now = &interface.name;
+    fn look(&mut self, links: &mut [Link], program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
+        let Self { index, .. } = *self;
+        let named = index_of(&self.name);
+        if let Some(live) = links.iter_mut().find(|link| index.is_some_and(|at| link.is_on(at))) {
+            if attach::follow_rename(live, pins).is_some() {
+                self.pin.clone_from(&live.pin);
+            }
+            let now = live.interface.as_ref().map(|interface| interface.name.clone());
+            if let Some(now) = now.filter(|now| *now != self.name) {
                 self.say(format!(
                     "is called {now} now and stays guarded; start with -i {now} next"
                 ));
             }
-            return;
+            if named.is_none() || named == index {
+                return;
+            }
+            // Another one has the name now, and is to be guarded as well.
+            (self.lost, self.pin) = (true, pins.link(&self.name));
         }
-        self.lost |= links.iter().any(|link| link.pin == pins.link(&self.name));
-        if index_of(&self.name).is_none() {
-            self.say("is gone, and guarded again when it is back".to_owned());
-        } else if self.lost {
-            self.attach_again(program, mode, pins);
-        } else {
-            self.say(
+        self.lost |= links.iter().any(|link| link.pin == self.pin);
+        match named {
+            None if index.is_none() => {
+                self.say("does not exist; it is guarded as soon as it does".to_owned());
+            }
+            None => self.say("is gone, and guarded again when it is back".to_owned()),
+            Some(_) if self.lost => self.attach_again(links, program, mode, pins),
+            Some(_) => self.say(
                 "was detached by hand, and stays open until doveblock starts again".to_owned(),
-            );
+            ),
         }
     }
 
-    fn attach_again(&mut self, program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
+    fn attach_again(&mut self, links: &[Link], program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
+        if self.failed_at.is_some_and(|at| at.elapsed() < EVERY) {
+            return;
+        }
         let attached = Interface::named(&self.name).and_then(|interface| {
             interface.require_ethernet()?;
-            attach::attach(program, pins, &interface, mode)?;
-            Ok(interface.index)
+            // It may be guarded under another of its names.
+            if !links.iter().any(|link| link.is_on(interface.index)) {
+                attach::attach(program, pins, &interface, mode)?;
+            }
+            Ok(interface)
         });
         match attached {
-            Ok(index) => {
-                tracing::warn!("{}: is back and guarded again", self.name);
-                (self.index, self.lost, self.said) = (index, false, None);
+            Ok(interface) => {
+                let how = if self.index.is_some() {
+                    "is back and guarded again"
+                } else {
+                    "is there now, and guarded"
+                };
+                tracing::warn!("{}: {how}", self.name);
+                self.pin = pins.link(&interface.name);
+                (self.name, self.index) = (interface.name, Some(interface.index));
+                (self.lost, self.failed_at, self.said) = (false, None, None);
             }
-            Err(error) => self.say(format!("is back and not guarded: {error}")),
+            Err(error) => {
+                self.failed_at = Some(Instant::now());
+                self.say(format!("is there and not guarded: {error}"));
+            }
         }
     }
 

@@ -88,6 +88,18 @@ fn probes_after_a_login_are_forgiven_but_wrong_passwords_are_not() {
 }
 
 #[test]
+fn a_login_protects_the_prefix_that_its_failures_would_count_for() {
+    let mut jail = jail();
+    jail.login(ip("2001:db8:0:1::a"), None, secs(0), secs(0));
+    let spared = Outcome::Spared(Spared::Authenticated);
+    assert_eq!(fail(&mut jail, "2001:db8:0:1::b", 9, 1), spared);
+    assert!(is_ban(fail(&mut jail, "2001:db8:0:2::b", 3, 1)), "another's prefix");
+    let mut jail = with(Policy { ipv6_prefix: 128, ..policy() });
+    jail.login(ip("2001:db8:0:1::a"), None, secs(0), secs(0));
+    assert!(is_ban(fail(&mut jail, "2001:db8:0:1::b", 3, 1)), "each address by itself");
+}
+
+#[test]
 fn a_pardoned_client_starts_from_zero() {
     let mut jail = jail();
     let subject = "192.0.2.7/32".parse().unwrap();
