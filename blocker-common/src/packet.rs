@@ -7,6 +7,8 @@
 
 pub mod reset;
 
+use crate::abi::{REASON_FRAGMENT, REASON_HIDDEN, REASON_TCP, REASON_UDP};
+
 /// Bytes of a packet, from the first byte of its Ethernet header.
 pub trait Bytes {
     /// The `N` bytes at `offset`, or `None` where the packet ends before them.
@@ -19,11 +21,47 @@ impl Bytes for [u8] {
     }
 }
 
-/// Source address in network byte order.
+/// A source address, in the words in which it is compared and hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    V4([u8; 4]),
-    V6([u8; 16]),
+pub struct Source {
+    pub family: Family,
+    /// In memory order; an IPv4 address is the first four bytes, and the others are 0.
+    pub words: [u64; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Family {
+    V4 = 4,
+    V6 = 6,
+}
+
+impl Source {
+    #[inline(always)]
+    #[must_use]
+    pub fn v4(addr: [u8; 4]) -> Self {
+        let [a, b, c, d] = addr;
+        let words = [u64::from_ne_bytes([a, b, c, d, 0, 0, 0, 0]), 0];
+        Self { family: Family::V4, words }
+    }
+
+    /// The two halves of the address.
+    #[inline(always)]
+    #[must_use]
+    pub fn v6(halves: [[u8; 8]; 2]) -> Self {
+        Self { family: Family::V6, words: halves.map(u64::from_ne_bytes) }
+    }
+
+    /// The address in network byte order; an IPv4 address is the first four bytes.
+    #[inline(always)]
+    #[must_use]
+    pub fn addr(&self) -> [u8; 16] {
+        let mut addr = [0; 16];
+        let (first, second) = addr.split_at_mut(8);
+        first.copy_from_slice(&self.words[0].to_ne_bytes());
+        second.copy_from_slice(&self.words[1].to_ne_bytes());
+        addr
+    }
 }
 
 /// A packet that may be for a guarded port, as far as a verdict depends on it.
@@ -31,19 +69,24 @@ pub enum Source {
 pub struct Packet {
     pub source: Source,
     pub to: To,
+    /// Destination port in host byte order, 0 where there is none to be seen.
+    pub port: u16,
+    /// Of a fragment what is behind its header: TCP, UDP or a further extension header. 0
+    /// where it is hidden.
+    pub protocol: u8,
 }
 
-/// What a packet is headed for. Ports are in host byte order.
+/// What a packet is headed for: the `REASON_` constants of [`crate::abi`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum To {
-    Tcp(u16),
-    Udp(u16),
-    /// A fragment but the first of its packet, which carries no port: the protocol behind the
-    /// fragment's header, TCP, UDP or a further extension header.
-    Fragment(u8),
+    Tcp = REASON_TCP,
+    Udp = REASON_UDP,
+    /// A fragment but the first of its packet, which carries no port.
+    Fragment = REASON_FRAGMENT,
     /// More extension headers stand in front than honest traffic has: the kernel walks any
     /// number of them, this does not.
-    Hidden,
+    Hidden = REASON_HIDDEN,
 }
 
 const ETHERNET_LEN: usize = 14;
@@ -110,27 +153,25 @@ fn classify_v4<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     const VERSION_4: u8 = 4;
     const FRAGMENT_OFFSET_MASK: u16 = 0x1fff;
 
-    // The whole header at once: one look at where the packet ends.
-    let header: [u8; V4_HEADER_LEN] = bytes.get(offset)?;
-    let [first, _, t0, t1, _, _, f0, f1, _, protocol, _, _, a, b, c, d, ..] = header;
+    // Eight bytes are what can be read at once.
+    let [first, _, t0, t1, _, _, f0, f1] = bytes.get(offset)?;
+    let [_, protocol, _, _, a, b, c, d] = bytes.get(offset + 8)?;
     let header_len = usize::from(first & 0x0f) * 4;
     if first >> 4 != VERSION_4 || header_len < V4_HEADER_LEN || !has_ports(protocol) {
         return None;
     }
-    let source = Source::V4([a, b, c, d]);
+    let source = Source::v4([a, b, c, d]);
     if u16::from_be_bytes([f0, f1]) & FRAGMENT_OFFSET_MASK != 0 {
-        return Some(Packet { source, to: To::Fragment(protocol) });
+        return Some(Packet { source, to: To::Fragment, port: 0, protocol });
     }
     let payload_len = usize::from(u16::from_be_bytes([t0, t1])).checked_sub(header_len)?;
-    let to = ports(bytes, offset + header_len, protocol, payload_len)?;
-    Some(Packet { source, to })
+    with_ports(bytes, source, protocol, offset + header_len, payload_len)
 }
 
 /// RFC 8200 sections 3 and 4.
 #[inline(always)]
 fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     const VERSION_6: u8 = 6;
-    const SOURCE_OFFSET: usize = 8;
     const FRAGMENT_HEADER_LEN: usize = 8;
     const FRAGMENT_OFFSET_MASK: u16 = 0xfff8;
 
@@ -138,7 +179,7 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     if first >> 4 != VERSION_6 {
         return None;
     }
-    let source = Source::V6(bytes.get(offset + SOURCE_OFFSET)?);
+    let source = Source::v6([bytes.get(offset + 8)?, bytes.get(offset + 16)?]);
     let mut payload_len = match u16::from_be_bytes([l0, l1]) {
         // RFC 2675: the length is in a hop-by-hop option.
         0 => usize::MAX,
@@ -147,8 +188,7 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     let mut at = offset + V6_HEADER_LEN;
     for _ in 0..=MAX_EXTENSION_HEADERS {
         if has_ports(next_header) {
-            let to = ports(bytes, at, next_header, payload_len)?;
-            return Some(Packet { source, to });
+            return with_ports(bytes, source, next_header, at, payload_len);
         }
         if !is_extension(next_header) {
             return None;
@@ -161,7 +201,8 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
                 let fragment = u16::from_be_bytes(bytes.get(at + 2)?);
                 if fragment & FRAGMENT_OFFSET_MASK != 0 {
                     let known = has_ports(next) || is_extension(next);
-                    return known.then_some(Packet { source, to: To::Fragment(next) });
+                    let packet = Packet { source, to: To::Fragment, port: 0, protocol: next };
+                    return known.then_some(packet);
                 }
                 FRAGMENT_HEADER_LEN
             }
@@ -171,25 +212,26 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
         next_header = next;
         at += header_len;
     }
-    Some(Packet { source, to: To::Hidden })
+    Some(Packet { source, to: To::Hidden, port: 0, protocol: 0 })
 }
 
 /// The destination port is the second field of both (RFC 9293 section 3.1, RFC 768), and must
 /// lie in what the IP header says is there: behind that is padding.
 #[inline(always)]
-fn ports<B: Bytes + ?Sized>(
+fn with_ports<B: Bytes + ?Sized>(
     bytes: &B,
-    offset: usize,
+    source: Source,
     protocol: u8,
+    offset: usize,
     payload_len: usize,
-) -> Option<To> {
+) -> Option<Packet> {
     const PORTS_LEN: usize = 4;
     let [_, _, high, low] = bytes.get(offset)?;
-    let port = u16::from_be_bytes([high, low]);
     if payload_len < PORTS_LEN {
         return None;
     }
-    Some(if protocol == PROTO_TCP { To::Tcp(port) } else { To::Udp(port) })
+    let to = if protocol == PROTO_TCP { To::Tcp } else { To::Udp };
+    Some(Packet { source, to, port: u16::from_be_bytes([high, low]), protocol })
 }
 
 #[inline(always)]

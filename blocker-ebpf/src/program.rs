@@ -18,11 +18,10 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use blocker_common::{
     abi::{
-        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, Ports, REASON_FRAGMENT,
-        REASON_HIDDEN, REASON_TCP, REASON_UDP, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN,
+        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, Ports, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN,
     },
     packet::{
-        PROTO_TCP, PROTO_UDP, Packet, To, classify,
+        Family, PROTO_UDP, Packet, To, classify,
         reset::{self, BytesMut as _},
     },
 };
@@ -30,7 +29,7 @@ use blocker_common::{
 use crate::{
     frame::Frame,
     maps::{TRACE, counters, event_budget, events, guarded, ports},
-    verdict::{self, Address},
+    verdict,
 };
 
 #[xdp(frags)]
@@ -47,13 +46,12 @@ fn doveblock(ctx: XdpContext) -> u32 {
         return XDP_PASS;
     };
     let (Some(bits), Some(settings)) = (guarded.get(0), ports.get(0)) else { return XDP_PASS };
-    if !is_judged(packet.to, bits, settings) {
+    if !is_judged(&packet, bits, settings) {
         count.passed_port += 1;
         return XDP_PASS;
     }
-    let source = Address::of(&packet.source);
     let bytes = frame.len() as u64;
-    let Some(judged) = verdict::of(&source, settings, bytes) else { return XDP_PASS };
+    let Some(judged) = verdict::of(&packet.source, settings, bytes) else { return XDP_PASS };
     if judged.verdict != VERDICT_BANNED {
         match judged.verdict {
             VERDICT_CLEAN => count.passed_clean += 1,
@@ -70,23 +68,24 @@ fn doveblock(ctx: XdpContext) -> u32 {
     }
     count.dropped_packets += 1;
     count.dropped_bytes += bytes;
-    match packet.to {
-        To::Tcp(_) => count.dropped_tcp += 1,
-        To::Udp(_) => count.dropped_udp += 1,
-        To::Fragment(_) => count.dropped_fragment += 1,
-        To::Hidden => count.dropped_hidden += 1,
-    }
     if let Some((at_ns, prefix_len)) = judged.first {
-        report(&source, &packet, at_ns, prefix_len, count);
+        report(&packet, at_ns, prefix_len, count);
     }
-    if settings.action == ACTION_RESET && matches!(packet.to, To::Tcp(_)) {
-        // SAFETY: the context is the one this program was given.
-        let verdict = unsafe { answer(ctx.as_ptr().cast()) };
-        if verdict == XDP_TX {
-            count.answered_reset += 1;
-            trace(&ctx, &packet, "reset");
+    if packet.to == To::Tcp {
+        count.dropped_tcp += 1;
+        if settings.action == ACTION_RESET {
+            // SAFETY: the context is the one this program was given.
+            let verdict = unsafe { answer(ctx.as_ptr().cast()) };
+            count.answered_reset += u64::from(verdict == XDP_TX);
+            trace(&ctx, &packet, "drop, and answer where that is possible");
+            return verdict;
         }
-        return verdict;
+    } else {
+        // Sums and no branches: from those the compiler makes an index that the verifier
+        // cannot see the bounds of.
+        count.dropped_udp += u64::from(packet.to == To::Udp);
+        count.dropped_fragment += u64::from(packet.to == To::Fragment);
+        count.dropped_hidden += u64::from(packet.to == To::Hidden);
     }
     trace(&ctx, &packet, "drop");
     XDP_DROP
@@ -94,13 +93,14 @@ fn doveblock(ctx: XdpContext) -> u32 {
 
 /// Whether the source decides what happens to a packet.
 #[inline(always)]
-fn is_judged(to: To, bits: &Guarded, settings: &Ports) -> bool {
-    match to {
-        To::Tcp(port) => bits.tcp(port),
-        To::Udp(port) => bits.udp(port),
+fn is_judged(packet: &Packet, bits: &Guarded, settings: &Ports) -> bool {
+    match packet.to {
+        To::Tcp => bits.tcp(packet.port),
+        To::Udp => bits.udp(packet.port),
         // A fragment of a datagram may be for a guarded port only if there are such.
-        To::Fragment(protocol) => {
-            settings.drop_fragments != 0 && (protocol != PROTO_UDP || settings.udp[0].first != 0)
+        To::Fragment => {
+            let may_be_guarded = packet.protocol != PROTO_UDP || settings.udp[0].first != 0;
+            settings.drop_fragments != 0 && may_be_guarded
         }
         // Whoever hides the port is judged as if it were guarded.
         To::Hidden => true,
@@ -126,7 +126,6 @@ unsafe fn answer(context: *mut xdp_md) -> u32 {
 /// Tells user space of the first packet of a ban, as far as the budget of this CPU goes.
 #[inline(always)]
 fn report(
-    source: &Address,
     packet: &Packet,
     at_ns: u64,
     prefix_len: u8,
@@ -146,20 +145,14 @@ fn report(
         return;
     }
     budget.written += 1;
-    let (reason, protocol, port) = match packet.to {
-        To::Tcp(port) => (REASON_TCP, PROTO_TCP, port),
-        To::Udp(port) => (REASON_UDP, PROTO_UDP, port),
-        To::Fragment(protocol) => (REASON_FRAGMENT, protocol, 0),
-        To::Hidden => (REASON_HIDDEN, 0, 0),
-    };
     let event = DropEvent {
         at_ns,
-        addr: source.bytes(),
-        family: u16::from(source.family),
+        addr: packet.source.addr(),
+        family: packet.source.family as u16,
         prefix_len: u16::from(prefix_len),
-        port,
-        protocol,
-        reason,
+        port: packet.port,
+        protocol: packet.protocol,
+        reason: packet.to as u8,
     };
     if events.output(&event, 0).is_err() {
         count.events_lost += 1;
@@ -170,21 +163,18 @@ fn report(
 /// constant condition and removes the call.
 #[inline(always)]
 fn trace(ctx: &XdpContext, packet: &Packet, verdict: &str) {
-    use blocker_common::packet::Source;
-
     if TRACE.load() == 0 {
         return;
     }
-    let port = match packet.to {
-        To::Tcp(port) | To::Udp(port) => port,
-        To::Fragment(_) | To::Hidden => 0,
-    };
-    match packet.source {
-        Source::V4(addr) => {
-            debug!(ctx, "{:i} to port {}: {}", u32::from_be_bytes(addr), port, verdict);
-        }
-        Source::V6(addr) => {
+    let port = packet.port;
+    let [a, b, c, d, ..] = packet.source.addr();
+    match packet.source.family {
+        Family::V4 => {
+            let addr = u32::from_be_bytes([a, b, c, d]);
             debug!(ctx, "{:i} to port {}: {}", addr, port, verdict);
+        }
+        Family::V6 => {
+            debug!(ctx, "{:i} to port {}: {}", packet.source.addr(), port, verdict);
         }
     }
 }

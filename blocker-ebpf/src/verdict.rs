@@ -16,40 +16,21 @@ use blocker_common::{
         Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Network, Ports, RECENT, Recent, V4Key, V6Key,
         VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
     },
-    packet::Source,
+    packet::{Family, Source},
 };
 
 use crate::maps::{COARSE_CLOCK, V6_MASK, allow, bans_net, bans_v4, bans_v6, recent};
 
-/// A source address in the two forms that are compared and hashed: whole words.
-#[derive(Clone, Copy)]
-pub(crate) struct Address {
-    pub(crate) family: u8,
-    /// In memory order; of an IPv4 address the first four bytes.
-    pub(crate) words: [u64; 2],
+/// What the maps are asked for.
+trait Keys {
+    fn place(&self) -> u32;
+    fn v4_key(&self) -> V4Key;
+    fn v6_key(&self) -> V6Key;
+    fn bits(&self) -> u32;
+    fn trie_key(&self, bits: u32) -> TrieKey;
 }
 
-impl Address {
-    #[inline(always)]
-    pub(crate) fn of(source: &Source) -> Self {
-        match *source {
-            Source::V4(addr) => {
-                Self { family: 4, words: [u64::from(u32::from_ne_bytes(addr)), 0] }
-            }
-            Source::V6(addr) => {
-                let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = addr;
-                let words = [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]];
-                Self { family: 6, words: words.map(u64::from_ne_bytes) }
-            }
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn bytes(&self) -> [u8; 16] {
-        // The target is little endian: the first word in memory is the low half.
-        (u128::from(self.words[0]) | u128::from(self.words[1]) << 64).to_ne_bytes()
-    }
-
+impl Keys for Source {
     /// A place among the remembered: the high bits of a product depend on all bits of a factor.
     #[inline(always)]
     fn place(&self) -> u32 {
@@ -68,19 +49,19 @@ impl Address {
     fn v6_key(&self) -> V6Key {
         let [first, second] = V6_MASK.load();
         let words = [self.words[0] & first, self.words[1] & second];
-        V6Key { addr: Self { words, ..*self }.bytes() }
+        V6Key { addr: Self { words, ..*self }.addr() }
     }
 
     #[inline(always)]
     fn bits(&self) -> u32 {
-        if self.family == 4 { 32 } else { 128 }
+        if self.family == Family::V4 { 32 } else { 128 }
     }
 
     /// The first `bits` bits of the address as a trie key.
     #[inline(always)]
     fn trie_key(&self, bits: u32) -> TrieKey {
-        let family = if self.family == 4 { FAMILY_V4 } else { FAMILY_V6 };
-        let network = Network { family, addr: self.bytes() };
+        let family = if self.family == Family::V4 { FAMILY_V4 } else { FAMILY_V6 };
+        let network = Network { family, addr: self.addr() };
         TrieKey { padding: 0, key: Key::new(FAMILY_BITS + bits, network) }
     }
 }
@@ -103,7 +84,7 @@ pub(crate) struct Judged {
 /// Judges a packet of `bytes` bytes and counts it for its ban. `None` if a map is missing,
 /// which cannot be.
 #[inline(always)]
-pub(crate) fn of(source: &Address, settings: &Ports, bytes: u64) -> Option<Judged> {
+pub(crate) fn of(source: &Source, settings: &Ports, bytes: u64) -> Option<Judged> {
     // SAFETY: a helper without arguments.
     let tick = unsafe { bpf_jiffies64() };
     // SAFETY: the pointer is to this CPU's own slot, which nothing else writes while the
@@ -111,7 +92,7 @@ pub(crate) fn of(source: &Address, settings: &Ports, bytes: u64) -> Option<Judge
     let slot = unsafe { &mut *recent.get_ptr_mut(source.place())? };
     let is_remembered = slot.tick == tick
         && words_of(&slot.addr) == source.words
-        && slot.family == source.family
+        && slot.family == source.family as u8
         && slot.changes == settings.changes;
     if is_remembered {
         if slot.verdict == VERDICT_BANNED {
@@ -130,12 +111,12 @@ pub(crate) fn of(source: &Address, settings: &Ports, bytes: u64) -> Option<Judge
         Some(_) if settings.allowed != 0 && is_allowed(source) => VERDICT_ALLOWED,
         Some(_) => VERDICT_BANNED,
     };
-    slot.addr = source.bytes();
+    slot.addr = source.addr();
     slot.tick = tick;
     slot.changes = settings.changes;
     slot.dropped_packets = 0;
     slot.dropped_bytes = 0;
-    slot.family = source.family;
+    slot.family = source.family as u8;
     slot.verdict = verdict;
     let mut first = None;
     if let Some(ban) = found.ban
@@ -160,7 +141,8 @@ pub(crate) fn of(source: &Address, settings: &Ports, bytes: u64) -> Option<Judge
 /// Gives what was counted in `slot` to its ban, if that is still there.
 #[inline(always)]
 fn settle(slot: &Recent) {
-    let source = Address { family: slot.family, words: words_of(&slot.addr) };
+    let family = if slot.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
+    let source = Source { family, words: words_of(&slot.addr) };
     let ban = if slot.is_network == 0 {
         exact(&source)
     } else {
@@ -191,7 +173,7 @@ const MAX_ENDED_NETWORKS: u32 = 8;
 
 /// An ended ban says nothing about a wider one, so the search goes on behind it.
 #[inline(always)]
-fn find_ban(source: &Address, settings: &Ports) -> Found {
+fn find_ban(source: &Source, settings: &Ports) -> Found {
     let mut found = Found { ban: exact(source), in_force: false, is_network: false, now: 0 };
     if let Some(ban) = found.ban {
         found.now = now_ns();
@@ -219,8 +201,8 @@ fn find_ban(source: &Address, settings: &Ports) -> Found {
 }
 
 #[inline(always)]
-fn exact(source: &Address) -> Option<*mut Ban> {
-    if source.family == 4 {
+fn exact(source: &Source) -> Option<*mut Ban> {
+    if source.family == Family::V4 {
         bans_v4.get_ptr_mut(&source.v4_key())
     } else {
         bans_v6.get_ptr_mut(&source.v6_key())
@@ -236,7 +218,7 @@ fn in_force(ban: *mut Ban, now: u64) -> bool {
 }
 
 #[inline(always)]
-fn is_allowed(source: &Address) -> bool {
+fn is_allowed(source: &Source) -> bool {
     allow.get(&source.trie_key(source.bits()).key).is_some()
 }
 
