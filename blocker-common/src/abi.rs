@@ -18,7 +18,7 @@ pub mod map {
     pub const ALLOW: &str = "allow";
     /// The guarded ports and the other settings, one [`super::Ports`].
     pub const PORTS: &str = "ports";
-    /// The guarded ports once more, as the program looks them up: one [`super::Guarded`].
+    /// The same in the form that the program reads, one [`super::Guarded`].
     pub const GUARDED: &str = "guarded";
     /// What was passed and dropped, one [`super::Counters`] per CPU.
     pub const COUNTERS: &str = "counters";
@@ -144,8 +144,8 @@ pub struct PortRange {
     pub last: u16,
 }
 
-/// What the program needs to know besides the bans. One map value, so that user space
-/// replaces it as a whole and the kernel finds it with one array lookup.
+/// What the program needs to know besides the bans, for people and for the next daemon. The
+/// program itself reads [`Guarded`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Ports {
@@ -155,15 +155,10 @@ pub struct Ports {
     pub action: u32,
     /// Whether the fragments of a banned source that carry no port are dropped.
     pub drop_fragments: u32,
-    /// Entries of `bans_net`. The trie is not searched while this is 0.
+    /// Entries of `bans_net`.
     pub networks: u32,
-    /// Entries of `allow`, likewise.
+    /// Entries of `allow`.
     pub allowed: u32,
-    /// Always 0.
-    pub reserved: u32,
-    /// Grows with every change of a ban or of the allow list: verdicts that are remembered
-    /// from before it do not hold any more.
-    pub changes: u64,
     /// Guarded TCP ports, ended by a range that begins with 0 unless all are used.
     pub tcp: [PortRange; MAX_PORT_RANGES],
     /// Guarded UDP ports, likewise.
@@ -176,12 +171,30 @@ pub const ACTION_DROP: u32 = 0;
 /// possible, and vanish.
 pub const ACTION_RESET: u32 = 1;
 
-/// A bit for each port, set where it is guarded: what [`Ports`] says, in the form that costs
-/// the same however many ports there are.
+/// What [`Ports`] says, with a bit for each port, so that it costs the same however many are
+/// guarded. One map value: the kernel finds all of it with one lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Guarded {
+    /// [`Ports::action`].
+    pub action: u32,
+    /// [`Ports::drop_fragments`].
+    pub drop_fragments: u32,
+    /// [`Ports::networks`]. The trie is not searched while this is 0.
+    pub networks: u32,
+    /// [`Ports::allowed`], likewise.
+    pub allowed: u32,
+    /// Whether any UDP port is guarded.
+    pub guards_udp: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Grows with every change of a ban or of the allow list: verdicts that are remembered
+    /// from before it do not hold any more. It stands behind what it announces, since a map
+    /// value is replaced from its beginning to its end while the program reads it.
+    pub changes: u64,
+    /// Set where a TCP port is guarded.
     pub tcp: [u64; PORT_WORDS],
+    /// Likewise for UDP.
     pub udp: [u64; PORT_WORDS],
 }
 
@@ -189,10 +202,19 @@ pub struct Guarded {
 pub const PORT_WORDS: usize = 1 << 10;
 
 impl Guarded {
-    /// The bits of `ports`.
     #[must_use]
-    pub fn new(ports: &Ports) -> Self {
-        Self { tcp: bits(&ports.tcp), udp: bits(&ports.udp) }
+    pub fn new(ports: &Ports, changes: u64) -> Self {
+        Self {
+            action: ports.action,
+            drop_fragments: ports.drop_fragments,
+            networks: ports.networks,
+            allowed: ports.allowed,
+            guards_udp: u32::from(ports.udp[0].first != 0),
+            reserved: 0,
+            changes,
+            tcp: bits(&ports.tcp),
+            udp: bits(&ports.udp),
+        }
     }
 
     #[inline(always)]
@@ -224,7 +246,7 @@ fn is_set(words: &[u64; PORT_WORDS], port: u16) -> bool {
 }
 
 /// A source that a CPU has judged, and the verdict. It holds within one timer tick, in which
-/// no deadline can pass, and until [`Ports::changes`] changes: a flood costs one lookup per
+/// no deadline can pass, and until [`Guarded::changes`] changes: a flood costs one lookup per
 /// tick and not one per packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -233,7 +255,7 @@ pub struct Recent {
     pub addr: [u8; 16],
     /// The tick (`jiffies`) of the verdict.
     pub tick: u64,
-    /// [`Ports::changes`] at the verdict.
+    /// [`Guarded::changes`] at the verdict.
     pub changes: u64,
     /// Packets dropped that are not in the [`Ban`] yet. They get there with the first packet
     /// that is judged anew in this place; whoever reads a ban adds them.
@@ -330,8 +352,8 @@ const _: () = {
     assert!(size_of::<Network>() == 8 + 16);
     assert!(size_of::<Ban>() == 4 * 8 + 4 + 2 + 1 + 1);
     assert!(size_of::<Allowed>() == 4);
-    assert!(size_of::<Ports>() == 6 * 4 + 8 + 2 * MAX_PORT_RANGES * 4);
-    assert!(size_of::<Guarded>() == 2 * 8192);
+    assert!(size_of::<Ports>() == 5 * 4 + 2 * MAX_PORT_RANGES * 4);
+    assert!(size_of::<Guarded>() == 6 * 4 + 8 + 2 * 8192);
     assert!(size_of::<Recent>() == 16 + 4 * 8 + 4 + 4);
     assert!(size_of::<DropEvent>() == 8 + 16 + 3 * 2 + 2);
     assert!(size_of::<Counters>() == 14 * 8);
@@ -380,7 +402,7 @@ mod tests {
         ports.tcp[1] = range(993, 995);
         ports.tcp[3] = range(80, 80);
         ports.udp[0] = range(65_535, 65_535);
-        let guarded = Guarded::new(&ports);
+        let guarded = Guarded::new(&ports, 0);
         let expected: &[u16] = &[25, 993, 994, 995];
         assert!((0..=u16::MAX).all(|port| guarded.tcp(port) == expected.contains(&port)));
         assert!((0..=u16::MAX).all(|port| guarded.udp(port) == (port == u16::MAX)));
@@ -388,10 +410,10 @@ mod tests {
 
     #[test]
     fn a_full_list_needs_no_end_mark() {
-        let guarded = Guarded::new(&Ports { tcp: [range(7, 9); 32], ..Ports::default() });
+        let guarded = Guarded::new(&Ports { tcp: [range(7, 9); 32], ..Ports::default() }, 0);
         assert!(guarded.tcp(8) && !guarded.tcp(10));
         let all = Ports { tcp: [range(1, u16::MAX); 32], ..Ports::default() };
-        let guarded = Guarded::new(&all);
+        let guarded = Guarded::new(&all, 0);
         assert!((1..=u16::MAX).all(|port| guarded.tcp(port)));
     }
 }

@@ -7,6 +7,8 @@
 
 pub mod reset;
 
+use core::hint::cold_path;
+
 use crate::abi::{REASON_FRAGMENT, REASON_HIDDEN, REASON_TCP, REASON_UDP};
 
 /// Bytes of a packet, from the first byte of its Ethernet header.
@@ -121,35 +123,38 @@ const MAX_EXTENSION_HEADERS: usize = 7;
 /// Reads the headers down to the ports. `None` is "neither TCP nor UDP": other protocols, and
 /// packets too short or malformed to tell. What hides its protocol behind too many extension
 /// headers counts.
-#[inline(always)]
 pub fn classify<B: Bytes + ?Sized>(bytes: &B) -> Option<Packet> {
-    let (ethertype, offset) = network_layer(bytes)?;
-    match ethertype {
-        ETHERTYPE_IPV4 => classify_v4(bytes, offset),
-        ETHERTYPE_IPV6 => classify_v6(bytes, offset),
-        _ => None,
+    let (family, offset) = network_layer(bytes)?;
+    match family {
+        Family::V4 => classify_v4(bytes, offset),
+        Family::V6 => classify_v6(bytes, offset),
     }
 }
 
-/// The ethertype behind all tags, and where its header begins.
+/// Looks through the tags: of which family the packet is, and where its IP header begins.
 #[inline(always)]
-fn network_layer<B: Bytes + ?Sized>(bytes: &B) -> Option<(u16, usize)> {
+pub fn network_layer<B: Bytes + ?Sized>(bytes: &B) -> Option<(Family, usize)> {
     let mut offset = ETHERNET_LEN;
     let mut ethertype = u16::from_be_bytes(bytes.get(ETHERTYPE_OFFSET)?);
     for _ in 0..MAX_VLAN_TAGS {
         if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
             break;
         }
+        cold_path();
         let [_, _, high, low] = bytes.get(offset)?;
         ethertype = u16::from_be_bytes([high, low]);
         offset += VLAN_TAG_LEN;
     }
-    Some((ethertype, offset))
+    match ethertype {
+        ETHERTYPE_IPV4 => Some((Family::V4, offset)),
+        ETHERTYPE_IPV6 => Some((Family::V6, offset)),
+        _ => None,
+    }
 }
 
 /// RFC 791 section 3.1.
 #[inline(always)]
-fn classify_v4<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
+pub fn classify_v4<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     const VERSION_4: u8 = 4;
     const FRAGMENT_OFFSET_MASK: u16 = 0x1fff;
 
@@ -162,6 +167,7 @@ fn classify_v4<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     }
     let source = Source::v4([a, b, c, d]);
     if u16::from_be_bytes([f0, f1]) & FRAGMENT_OFFSET_MASK != 0 {
+        cold_path();
         return Some(Packet { source, to: To::Fragment, port: 0, protocol });
     }
     let payload_len = usize::from(u16::from_be_bytes([t0, t1])).checked_sub(header_len)?;
@@ -170,7 +176,7 @@ fn classify_v4<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
 
 /// RFC 8200 sections 3 and 4.
 #[inline(always)]
-fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
+pub fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
     const VERSION_6: u8 = 6;
     const FRAGMENT_HEADER_LEN: usize = 8;
     const FRAGMENT_OFFSET_MASK: u16 = 0xfff8;
@@ -190,6 +196,7 @@ fn classify_v6<B: Bytes + ?Sized>(bytes: &B, offset: usize) -> Option<Packet> {
         if has_ports(next_header) {
             return with_ports(bytes, source, next_header, at, payload_len);
         }
+        cold_path();
         if !is_extension(next_header) {
             return None;
         }

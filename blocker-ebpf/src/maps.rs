@@ -28,6 +28,7 @@ pub(crate) static bans_net: LpmTrie<Network, Ban, MAX_NETWORKS> = LpmTrie::new()
 pub(crate) static allow: LpmTrie<Network, Allowed, MAX_NETWORKS> = LpmTrie::new();
 
 #[btf_map(pin_by_name)]
+/// Not read here: it is there for people, and for the next daemon.
 pub(crate) static ports: Array<Ports, 1> = Array::new();
 
 #[btf_map(pin_by_name)]

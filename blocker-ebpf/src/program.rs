@@ -18,17 +18,17 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use blocker_common::{
     abi::{
-        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, Ports, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN,
+        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN,
     },
     packet::{
-        Family, PROTO_UDP, Packet, To, classify,
+        Family, PROTO_UDP, Packet, Source, To, classify_v4, classify_v6, network_layer,
         reset::{self, BytesMut as _},
     },
 };
 
 use crate::{
     frame::Frame,
-    maps::{TRACE, counters, event_budget, events, guarded, ports},
+    maps::{TRACE, counters, event_budget, events, guarded},
     verdict,
 };
 
@@ -41,27 +41,41 @@ fn doveblock(ctx: XdpContext) -> u32 {
     // program runs, and it stays valid for as long as the map does.
     let count = unsafe { &mut *count };
 
-    let Some(packet) = classify(&frame) else {
-        count.passed_other += 1;
-        return XDP_PASS;
+    let bytes = frame.len() as u64;
+    // The compiler writes down what follows once for each family, which it knows there.
+    let verdict = match network_layer(&frame) {
+        Some((Family::V4, offset)) => {
+            classify_v4(&frame, offset).map(|packet| judge(&ctx, packet, bytes, count))
+        }
+        Some((Family::V6, offset)) => {
+            classify_v6(&frame, offset).map(|packet| judge(&ctx, packet, bytes, count))
+        }
+        None => None,
     };
-    let (Some(bits), Some(settings)) = (guarded.get(0), ports.get(0)) else { return XDP_PASS };
-    if !is_judged(&packet, bits, settings) {
+    verdict.unwrap_or_else(|| {
+        count.passed_other += 1;
+        XDP_PASS
+    })
+}
+
+#[inline(always)]
+fn judge(ctx: &XdpContext, packet: Packet, bytes: u64, count: &mut Counters) -> u32 {
+    let Some(settings) = guarded.get(0) else { return XDP_PASS };
+    if !is_judged(packet, settings) {
         count.passed_port += 1;
         return XDP_PASS;
     }
-    let bytes = frame.len() as u64;
-    let Some(judged) = verdict::of(&packet.source, settings, bytes) else { return XDP_PASS };
+    let Some(judged) = verdict::of(packet.source, settings, bytes) else { return XDP_PASS };
     if judged.verdict != VERDICT_BANNED {
         match judged.verdict {
             VERDICT_CLEAN => count.passed_clean += 1,
             VERDICT_ALLOWED => {
                 count.passed_allowed += 1;
-                trace(&ctx, &packet, "pass: on the allow list");
+                trace(ctx, packet, 0);
             }
             _ => {
                 count.passed_expired += 1;
-                trace(&ctx, &packet, "pass: the ban has ended");
+                trace(ctx, packet, 1);
             }
         }
         return XDP_PASS;
@@ -69,7 +83,7 @@ fn doveblock(ctx: XdpContext) -> u32 {
     count.dropped_packets += 1;
     count.dropped_bytes += bytes;
     if let Some((at_ns, prefix_len)) = judged.first {
-        report(&packet, at_ns, prefix_len, count);
+        report(packet, at_ns, prefix_len, count);
     }
     if packet.to == To::Tcp {
         count.dropped_tcp += 1;
@@ -77,7 +91,7 @@ fn doveblock(ctx: XdpContext) -> u32 {
             // SAFETY: the context is the one this program was given.
             let verdict = unsafe { answer(ctx.as_ptr().cast()) };
             count.answered_reset += u64::from(verdict == XDP_TX);
-            trace(&ctx, &packet, "drop, and answer where that is possible");
+            trace(ctx, packet, 2);
             return verdict;
         }
     } else {
@@ -87,19 +101,19 @@ fn doveblock(ctx: XdpContext) -> u32 {
         count.dropped_fragment += u64::from(packet.to == To::Fragment);
         count.dropped_hidden += u64::from(packet.to == To::Hidden);
     }
-    trace(&ctx, &packet, "drop");
+    trace(ctx, packet, 3);
     XDP_DROP
 }
 
 /// Whether the source decides what happens to a packet.
 #[inline(always)]
-fn is_judged(packet: &Packet, bits: &Guarded, settings: &Ports) -> bool {
+fn is_judged(packet: Packet, settings: &Guarded) -> bool {
     match packet.to {
-        To::Tcp => bits.tcp(packet.port),
-        To::Udp => bits.udp(packet.port),
+        To::Tcp => settings.tcp(packet.port),
+        To::Udp => settings.udp(packet.port),
         // A fragment of a datagram may be for a guarded port only if there are such.
         To::Fragment => {
-            let may_be_guarded = packet.protocol != PROTO_UDP || settings.udp[0].first != 0;
+            let may_be_guarded = packet.protocol != PROTO_UDP || settings.guards_udp != 0;
             settings.drop_fragments != 0 && may_be_guarded
         }
         // Whoever hides the port is judged as if it were guarded.
@@ -126,7 +140,7 @@ unsafe fn answer(context: *mut xdp_md) -> u32 {
 /// Tells user space of the first packet of a ban, as far as the budget of this CPU goes.
 #[inline(always)]
 fn report(
-    packet: &Packet,
+    packet: Packet,
     at_ns: u64,
     prefix_len: u8,
     count: &mut Counters,
@@ -162,19 +176,38 @@ fn report(
 /// One line to the daemon's log through aya-log. While `TRACE` is 0 the verifier sees a
 /// constant condition and removes the call.
 #[inline(always)]
-fn trace(ctx: &XdpContext, packet: &Packet, verdict: &str) {
-    if TRACE.load() == 0 {
-        return;
+fn trace(ctx: &XdpContext, packet: Packet, what: u8) {
+    if TRACE.load() != 0 {
+        let [first, second] = packet.source.words;
+        let rest = u32::from(packet.port) | u32::from(what) << 16;
+        // SAFETY: the context is the one this program was given.
+        unsafe { log(ctx.as_ptr().cast(), first, second, packet.source.family as u8, rest) };
     }
-    let port = packet.port;
-    let [a, b, c, d, ..] = packet.source.addr();
-    match packet.source.family {
+}
+
+/// # Safety
+///
+/// `context` must be the one that the program was given.
+#[inline(never)]
+unsafe fn log(context: *mut xdp_md, first: u64, second: u64, family: u8, rest: u32) {
+    let ctx = XdpContext::new(context);
+    let verdict = match rest >> 16 {
+        0 => "pass: on the allow list",
+        1 => "pass: the ban has ended",
+        2 => "drop, and answer where that is possible",
+        _ => "drop",
+    };
+    let port = rest as u16;
+    let family = if family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
+    let source = Source { family, words: [first, second] };
+    let [a, b, c, d, ..] = source.addr();
+    match family {
         Family::V4 => {
             let addr = u32::from_be_bytes([a, b, c, d]);
-            debug!(ctx, "{:i} to port {}: {}", addr, port, verdict);
+            debug!(&ctx, "{:i} to port {}: {}", addr, port, verdict);
         }
         Family::V6 => {
-            debug!(ctx, "{:i} to port {}: {}", packet.source.addr(), port, verdict);
+            debug!(&ctx, "{:i} to port {}: {}", source.addr(), port, verdict);
         }
     }
 }

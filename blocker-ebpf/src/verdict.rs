@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use blocker_common::{
     abi::{
-        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Network, Ports, RECENT, Recent, V4Key, V6Key,
+        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Network, Guarded, RECENT, Recent, V4Key, V6Key,
         VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
     },
     packet::{Family, Source},
@@ -84,7 +84,7 @@ pub(crate) struct Judged {
 /// Judges a packet of `bytes` bytes and counts it for its ban. `None` if a map is missing,
 /// which cannot be.
 #[inline(always)]
-pub(crate) fn of(source: &Source, settings: &Ports, bytes: u64) -> Option<Judged> {
+pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judged> {
     // SAFETY: a helper without arguments.
     let tick = unsafe { bpf_jiffies64() };
     // SAFETY: the pointer is to this CPU's own slot, which nothing else writes while the
@@ -101,14 +101,15 @@ pub(crate) fn of(source: &Source, settings: &Ports, bytes: u64) -> Option<Judged
         }
         return Some(Judged { verdict: slot.verdict, first: None });
     }
+    core::hint::cold_path();
     if slot.dropped_packets != 0 {
         settle(slot);
     }
-    let found = find_ban(source, settings);
+    let found = find_ban(&source, settings);
     let verdict = match found.ban {
         None => VERDICT_CLEAN,
         Some(_) if !found.in_force => VERDICT_EXPIRED,
-        Some(_) if settings.allowed != 0 && is_allowed(source) => VERDICT_ALLOWED,
+        Some(_) if settings.allowed != 0 && is_allowed(&source) => VERDICT_ALLOWED,
         Some(_) => VERDICT_BANNED,
     };
     slot.addr = source.addr();
@@ -173,7 +174,7 @@ const MAX_ENDED_NETWORKS: u32 = 8;
 
 /// An ended ban says nothing about a wider one, so the search goes on behind it.
 #[inline(always)]
-fn find_ban(source: &Source, settings: &Ports) -> Found {
+fn find_ban(source: &Source, settings: &Guarded) -> Found {
     let mut found = Found { ban: exact(source), in_force: false, is_network: false, now: 0 };
     if let Some(ban) = found.ban {
         found.now = now_ns();

@@ -11,7 +11,7 @@
 //! never a larger one.
 
 use super::{
-    Bytes, ETHERTYPE_IPV4, ETHERTYPE_IPV6, PROTO_TCP, V4_HEADER_LEN, V6_HEADER_LEN, network_layer,
+    Bytes, Family, PROTO_TCP, V4_HEADER_LEN, V6_HEADER_LEN, network_layer,
 };
 
 /// A packet that can be written to, within its bounds.
@@ -46,15 +46,14 @@ const GROUP: u8 = 1;
 /// is to be cut off. `None`, and nothing is written, where it cannot be answered.
 #[inline(always)]
 pub fn answer<P: BytesMut + ?Sized>(packet: &mut P) -> Option<usize> {
-    let (ethertype, network) = network_layer(packet)?;
+    let (family, network) = network_layer(packet)?;
     let ([destination], [source]) = (packet.get(0)?, packet.get(MAC_LEN)?);
     if (destination | source) & GROUP != 0 {
         return None;
     }
-    let end = match ethertype {
-        ETHERTYPE_IPV4 => answer_v4(packet, network)?,
-        ETHERTYPE_IPV6 => answer_v6(packet, network)?,
-        _ => return None,
+    let end = match family {
+        Family::V4 => answer_v4(packet, network)?,
+        Family::V6 => answer_v6(packet, network)?,
     };
     swap::<MAC_LEN, P>(packet, 0)?;
     Some(end)
