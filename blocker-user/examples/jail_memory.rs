@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use blocker_user::{
-    dovecot::{Failure, Guesses, Passdb, RULES, Session},
+    dovecot::{Failure, Guesses, Login, Name, Passdb, RULES, Session},
     jail::{Bantime, IgnoreList, Increment, Jail, Policy},
     time::LogTime,
 };
@@ -99,8 +99,10 @@ fn play(jail: &mut Jail, flood: Flood, client: u32) -> u32 {
     let at = LogTime::from_secs(1_795_539_600).after(Duration::from_micros(client.into()));
     let Some(rule) = RULES.first() else { return 0 };
     let session = Some(Session::from_number(client.into()));
+    let name = Name::new(b"alice");
     let one = Failure {
         session,
+        name,
         guesses: Guesses::One { passdb: Passdb::from_number(1) },
         ..Failure::new(ip, rule)
     };
@@ -121,7 +123,7 @@ fn play(jail: &mut Jail, flood: Flood, client: u32) -> u32 {
             1
         }
         Flood::LogIn => {
-            jail.login(ip, session, at, at);
+            jail.login(&Login { ip, session, name }, at, at);
             1
         }
     }

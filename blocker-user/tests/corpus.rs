@@ -38,8 +38,8 @@ fn event(mode: Mode, line: &[u8]) -> Option<Event> {
 fn judge(mode: Mode, line: &[u8]) -> Verdict {
     match event(mode, line) {
         Some(Event::Failure(failure)) => Verdict::Failure(failure.ip),
-        Some(Event::Login { ip, .. }) => Verdict::Login(ip),
-        None => Verdict::Nothing,
+        Some(Event::Login(login)) => Verdict::Login(login.ip),
+        Some(Event::MasterLogin(_)) | None => Verdict::Nothing,
     }
 }
 
@@ -83,8 +83,8 @@ fn every_line_that_counts_holds_a_word_of_its_rule() {
                 Some(Event::Failure(failure)) => {
                     holds(failure.rule.words) || holds(failure.rule.codes) || holds(&GUESS_WORDS)
                 }
-                Some(Event::Login { .. }) => holds(&LOGIN_WORDS) || holds(&PROXIED_WORDS),
-                None => true,
+                Some(Event::Login(_)) => holds(&LOGIN_WORDS) || holds(&PROXIED_WORDS),
+                Some(Event::MasterLogin(_)) | None => true,
             };
             assert!(found, "{name}: {text}");
         }

@@ -13,6 +13,11 @@ that the program judges by; `doveblock rules` prints the same, `--format json` f
 
 Words mean something in one place only: a user name that looks like them counts for nothing.
 Where Dovecot 2.4 writes an event code behind its words, the code is believed instead.
+
+Accounts that may not log in never count: `login disabled`, `user disabled`, `password expired`,
+with whatever number of attempts, since the number does not tell at whose account they were. Only
+where 2.4 says that some of them succeeded (`1/12 successful auths`) are the others known for
+guesses. With `auth_verbose = yes` each wrong password has a line of its own and counts by that.
 ";
 
 fn place(place: Place) -> &'static str {

@@ -236,7 +236,8 @@ pub static OPTIONS: [Opt; 33] = [
     Opt {
         name: "ignore_authenticated",
         takes: "a time as in findtime; 0 for never",
-        doc: "How long after a login silent probes from its address are forgiven",
+        doc: "How long after a login silent probes from its address are forgiven; it also takes \
+              those back that counted before it",
         fail2ban: Fail2ban::Unknown,
         set: |to, text| put(&mut to.ignore_authenticated, span(&text.joined())),
         show: |of| show_span(of.ignore_authenticated),

@@ -150,10 +150,11 @@ impl Core {
         // A line without a timestamp is as old as its reading.
         let at = judgement.time.unwrap_or(now);
         match judgement.event {
-            Some(Event::Login { ip, session }) => {
-                let outcome = self.jail.login(ip, session, at, now);
-                self.forgive(ip, outcome);
+            Some(Event::Login(login)) => {
+                let outcome = self.jail.login(&login, at, now);
+                self.forgive(login.ip, outcome);
             }
+            Some(Event::MasterLogin(name)) => self.jail.master_login(name, at),
             Some(Event::Failure(failure)) => {
                 let outcome = self.jail.failure(&failure, at, now);
                 self.apply(failure.ip, failure.rule, outcome);
@@ -211,12 +212,15 @@ impl Core {
         match outcome {
             LoginOutcome::Noted => {}
             LoginOutcome::TakenBack { .. } => {
-                tracing::info!("{ip}: logged in, the failures of that connection are taken back");
+                tracing::info!(
+                    "{ip}: logged in, so silent probes and wrong passwords for that name on that \
+                     connection are taken back"
+                );
             }
             LoginOutcome::Lifted { subject } => match self.firewall.unban(&subject) {
                 Ok(_) => tracing::info!(
-                    "unban {}: a user logged in, and without the failures of that connection it \
-                     would not be banned",
+                    "unban {}: a user logged in, and without the silent probes and what failed \
+                     for that name on that connection it would not be banned",
                     show(&subject)
                 ),
                 Err(error) => tracing::error!(

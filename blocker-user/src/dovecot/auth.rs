@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use super::{
     SessionCheck,
     event::{Event, Failure, Guesses, Passdb, Session},
+    name::Name,
     prefix::without_level,
     rules::{self, PAM_MODULE, Rule},
     scan::{address, find, find_iter, number, split_at, split_at_byte, split_at_last},
@@ -40,9 +41,26 @@ struct Client<'m> {
     session: Option<(Session, IpAddr)>,
     /// Behind the client in 2.4, before it in 2.3.
     driver: Option<&'m [u8]>,
+    /// All that is before the address.
+    before: &'m [u8],
+    is_master: bool,
+}
+
+impl Client<'_> {
+    /// Who is named.
+    fn name(&self) -> Option<Name> {
+        if self.is_master {
+            return Some(Name::MASTER);
+        }
+        let head = if self.driver.is_some() { self.before } else { without_worker(self.before) };
+        Name::new(split_at_byte(head, b'(')?.1)
+    }
 }
 
 pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
+    if let Some(name) = master_login(message) {
+        return Some(Event::MasterLogin(name));
+    }
     let quote = QUOTES.iter().filter_map(|quote| find(message, quote)).min();
     let (client, rule) = match quote {
         None => last_head(message)?,
@@ -52,6 +70,7 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     Some(Event::Failure(Failure {
         session: session::checked(client.session, client.ip, check)?,
         guesses: Guesses::One { passdb: Passdb::named(driver) },
+        name: client.name(),
         ..Failure::new(client.ip, rule)
     }))
 }
@@ -124,8 +143,10 @@ fn client<'m>(before: &'m [u8], driver: Option<&'m [u8]>) -> Option<Client<'m>> 
         // 2.4: `auth(NAME,IP,sasl:plain)<SESSION>`, `auth-worker(NAME,IP)<PID><SESSION>`
         let (inside, ids) = split_at_last(with_session, b")<")?;
         let id = split_at_last(ids, b"><").map_or(ids, |(_pid, id)| id);
-        let ip = last_field(without_mechanism(inside))?;
-        return Some(Client { ip, session: session::decode(id), driver });
+        let is_master = inside.ends_with(b",master");
+        let (before, ip) = last_field(without_mechanism(inside))?;
+        let session = session::decode(id);
+        return Some(Client { ip, session, driver, before, is_master });
     }
     // 2.3: `driver(NAME,IP)`, `driver(NAME,IP,<SESSION>)`, `driver(NAME,IP,master,<SESSION>)`
     let inside = before.strip_suffix(b")")?;
@@ -134,13 +155,19 @@ fn client<'m>(before: &'m [u8], driver: Option<&'m [u8]>) -> Option<Client<'m>> 
         // An id that is not known leaves its comma.
         None => (inside.strip_suffix(b",").unwrap_or(inside), &b""[..]),
     };
-    let inside = inside.strip_suffix(b",master").unwrap_or(inside);
-    Some(Client { ip: last_field(inside)?, session: session::decode(id), driver })
+    let of_master = inside.strip_suffix(b",master");
+    let (before, ip) = last_field(of_master.unwrap_or(inside))?;
+    let is_master = of_master.is_some();
+    Some(Client { ip, session: session::decode(id), driver, before, is_master })
 }
 
-/// The name before the first parenthesis that is a client's: `auth-worker<3>: sql(…`, behind
-/// what 2.3 writes of the worker's connection.
+/// The name before the first parenthesis that is a client's: `auth-worker<3>: sql(…`.
 fn driver_of_2_3(message: &[u8]) -> &[u8] {
+    split_at_byte(without_worker(message), b'(').map_or(&b""[..], |(driver, _)| driver)
+}
+
+/// What is behind that which 2.3 writes of the worker's connection.
+fn without_worker(message: &[u8]) -> &[u8] {
     const OF_THE_WORKER: [&[u8]; 4] = [b"(", b"auth", b"conn ", b"Info"];
     let mut rest = message;
     while let Some((part, after)) = split_at(rest, b": ")
@@ -148,7 +175,7 @@ fn driver_of_2_3(message: &[u8]) -> &[u8] {
     {
         rest = after;
     }
-    split_at_byte(rest, b'(').map_or(&b""[..], |(driver, _)| driver)
+    rest
 }
 
 /// Takes `: passwd-file` and the like off the end, which 2.4 has there, and the level that
@@ -183,8 +210,30 @@ fn without_request(head: &[u8]) -> &[u8] {
     parsed().unwrap_or(head)
 }
 
-fn last_field(inside: &[u8]) -> Option<IpAddr> {
-    address(split_at_last(inside, b",")?.1)
+/// The address that ends `inside`, and what is before it.
+fn last_field(inside: &[u8]) -> Option<(&[u8], IpAddr)> {
+    let (before, ip) = split_at_last(inside, b",")?;
+    address(ip).map(|ip| (before, ip))
+}
+
+/// `Master user logging in as NAME`, which 2.3 writes behind nothing and 2.4 behind a client.
+/// Only who knows a master's password can have a text of his own in NAME.
+fn master_login(message: &[u8]) -> Option<Name> {
+    const WORDS: &[u8] = b"Master user logging in as ";
+    let at = find(message, WORDS)?;
+    let name = || Name::new(message.get(at + WORDS.len()..)?);
+    if at == 0 {
+        return name();
+    }
+    // As in `last_head`: what a head follows is a client's text.
+    for colon in memchr::memmem::rfind_iter(message, b": ") {
+        match head(message.get(..colon)?) {
+            Head::None => {}
+            Head::Client(client) if client.is_master && colon + 2 == at => return name(),
+            Head::Unreadable | Head::Client(_) => return None,
+        }
+    }
+    None
 }
 
 /// `pam_unix(dovecot:auth): authentication failure; … ruser=NAME rhost=IP  user=NAME`, where

@@ -1,5 +1,7 @@
 //! From a timestamp as written to a point in time: years that are missing, zones, DST.
 
+use std::mem;
+
 use jiff::{
     civil::{Date, DateTime, Time},
     tz::{AmbiguousOffset, Offset, TimeZone},
@@ -23,6 +25,11 @@ pub(super) struct LineClock {
     cached: Option<(i64, i64)>,
     /// The latest point in time, in seconds since 1970, that a repeated hour resolved to.
     latest_repeated: Option<i64>,
+    /// Whether this clock is asked for the lines of a log one after the other, without a gap.
+    is_asked_in_order: bool,
+    /// Whether the answer that was given last is about an hour that DST repeats. Such answers
+    /// depend on those before, so nothing may be remembered in their place.
+    is_repeated: bool,
     /// What was resolved last, with and without a year, and without its fraction: a busy log
     /// has many lines a second.
     last: [Option<Resolved>; 2],
@@ -36,11 +43,35 @@ struct Resolved {
 
 impl LineClock {
     pub(super) fn new(zone: TimeZone) -> Self {
-        Self { zone, cached: None, latest_repeated: None, last: [None, None] }
+        Self {
+            zone,
+            cached: None,
+            latest_repeated: None,
+            is_asked_in_order: true,
+            is_repeated: false,
+            last: [None, None],
+        }
+    }
+
+    /// For one that sees some lines of a log and not those before them: it resolves no local
+    /// time that DST repeats.
+    pub(super) fn out_of_order(self) -> Self {
+        Self { is_asked_in_order: false, ..self }
+    }
+
+    pub(super) fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+
+    /// Whether the last answer was none because this clock sees only some of the lines. Says so
+    /// once.
+    pub(super) fn take_undecided(&mut self) -> bool {
+        !self.is_asked_in_order && mem::take(&mut self.is_repeated)
     }
 
     /// `None` for a date that does not exist.
     pub(super) fn resolve(&mut self, stamp: &Stamp, now: LogTime) -> Option<LogTime> {
+        self.is_repeated = false;
         let stamp = match stamp {
             Stamp::Epoch { micros, .. } => return Some(LogTime::from_micros(*micros)),
             Stamp::Calendar(calendar) => calendar,
@@ -51,10 +82,15 @@ impl LineClock {
             Some(last) if last.second == second && last.now == now => last.at,
             _ => {
                 let at = self.resolve_second(&second, now);
-                let [with_year, without_year] = &mut self.last;
-                let last = if stamp.year.is_some() { with_year } else { without_year };
-                *last = Some(Resolved { second, now, at });
-                at
+                if self.is_repeated {
+                    // Where this clock does not know, another year is not the answer either.
+                    at.filter(|_| self.is_asked_in_order)
+                } else {
+                    let [with_year, without_year] = &mut self.last;
+                    let last = if stamp.year.is_some() { with_year } else { without_year };
+                    *last = Some(Resolved { second, now, at });
+                    at
+                }
             }
         };
         at.map(|at| LogTime::from_micros(at.as_micros() + i64::from(stamp.micros)))
@@ -98,6 +134,10 @@ impl LineClock {
         }
         let local = self.zone.to_ambiguous_timestamp(local);
         if let AmbiguousOffset::Fold { before, after } = local.offset() {
+            self.is_repeated = true;
+            if !self.is_asked_in_order {
+                return None;
+            }
             let [first, second] = [before, after].map(|offset| i64::from(offset.seconds()));
             return Some(self.in_repeated_hour(as_if_utc, first, second, now));
         }
@@ -119,7 +159,10 @@ impl LineClock {
             self.latest_repeated.is_some_and(|seen| earlier < seen - CLOCKS_DIFFER_SECS)
         };
         let (at, offset) = if is_later { (later, second) } else { (earlier, first) };
-        self.latest_repeated = Some(self.latest_repeated.map_or(at, |seen| seen.max(at)));
+        // The same date of a year to come has been asked for, and nothing happened then.
+        if at <= now.saturating_add(DAY_SECS) {
+            self.latest_repeated = Some(self.latest_repeated.map_or(at, |seen| seen.max(at)));
+        }
         offset
     }
 
@@ -186,6 +229,32 @@ mod tests {
         let told = ["01:59:00", "02:10:00", "02:59:59", "02:00:01", "02:40:00", "03:00:00"]
             .map(|stamp| resolve(stamp).unwrap());
         assert_eq!(told, ["23:59", "00:10", "00:59", "01:00", "01:40", "02:00"]);
+    }
+
+    #[test]
+    fn a_date_of_which_only_next_year_repeats_an_hour_tells_nothing_of_this_years() {
+        let mut clock = LineClock::new(TimeZone::get("Europe/Berlin").unwrap());
+        let now = LogTime::from("2026-12-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap());
+        let mut resolve = |stamp: &str| {
+            let (stamp, _) = timestamp::take(format!("{stamp} ").as_bytes()).unwrap();
+            clock.resolve(&stamp, now).map(|at| at.to_string())
+        };
+        assert_eq!(resolve("Oct 31 02:30:00").as_deref(), Some("2026-10-31T01:30:00Z"));
+        assert_eq!(resolve("Oct 25 02:10:00").as_deref(), Some("2026-10-25T00:10:00Z"));
+    }
+
+    #[test]
+    fn a_clock_that_sees_only_some_lines_leaves_repeated_hours_open() {
+        let mut clock = LineClock::new(TimeZone::get("Europe/Berlin").unwrap()).out_of_order();
+        let now = LogTime::from("2026-12-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap());
+        let mut resolve = |stamp: &str| {
+            let (stamp, _) = timestamp::take(format!("{stamp} ").as_bytes()).unwrap();
+            (clock.resolve(&stamp, now).is_some(), clock.take_undecided(), clock.take_undecided())
+        };
+        assert_eq!(resolve("Oct 25 01:59:59"), (true, false, false));
+        assert_eq!(resolve("Oct 25 02:10:00"), (false, true, false));
+        assert_eq!(resolve("2026-10-25T02:10:00+01:00"), (true, false, false));
+        assert_eq!(resolve("Nov 31 02:10:00"), (false, false, false));
     }
 
     #[test]

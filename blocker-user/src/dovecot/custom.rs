@@ -24,7 +24,7 @@ pub(super) fn judge(filter: &mut Filter, line: &[u8], judgement: Judgement) -> J
     let verdict = filter.judge(message);
     let event = match (verdict, judgement.event) {
         (Verdict::Ignored, Some(Event::Failure(_))) => None,
-        (Verdict::Failure(ip), None | Some(Event::Login { .. })) => {
+        (Verdict::Failure(ip), None | Some(Event::Login(_) | Event::MasterLogin(_))) => {
             Some(Event::Failure(Failure::new(ip, &FAILREGEX)))
         }
         (_, event) => event,
@@ -116,8 +116,8 @@ mod tests {
     fn verdict(option: FilterOption, text: &str, rest: &str) -> String {
         match judge(option, text, rest).event {
             Some(Event::Failure(failure)) => format!("{} {}", failure.rule.name, failure.ip),
-            Some(Event::Login { .. }) => "login".to_owned(),
-            None => String::new(),
+            Some(Event::Login(_)) => "login".to_owned(),
+            Some(Event::MasterLogin(_)) | None => String::new(),
         }
     }
 

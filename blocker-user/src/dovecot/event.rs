@@ -3,7 +3,7 @@
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use crate::{
-    dovecot::{Layout, Rule},
+    dovecot::{Layout, Name, Rule},
     time::LogTime,
 };
 
@@ -23,11 +23,19 @@ pub struct Judgement {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
     Failure(Failure),
-    /// A user of `ip` logged in.
-    Login {
-        ip: IpAddr,
-        session: Option<Session>,
-    },
+    Login(Login),
+    /// A master's password was right: in a moment there is a login by this name, and it is the
+    /// master's. Dovecot 2.3 does not say on which connection.
+    MasterLogin(Name),
+}
+
+/// A user of `ip` logged in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Login {
+    pub ip: IpAddr,
+    pub session: Option<Session>,
+    /// As whom.
+    pub name: Option<Name>,
 }
 
 /// `ip` did what `rule` describes.
@@ -38,6 +46,8 @@ pub struct Failure {
     /// The connection it happened on; several lines can tell of one.
     pub session: Option<Session>,
     pub guesses: Guesses,
+    /// Whose password was guessed, the last one's where there were several guesses.
+    pub name: Option<Name>,
     /// How long before the line was written the connection (or its last attempt) began, as
     /// far as the line says: Dovecot writes some lines minutes late.
     pub waited: Duration,
@@ -54,6 +64,7 @@ impl Failure {
             rule,
             session: None,
             guesses: Guesses::Total(1),
+            name: None,
             waited: Duration::ZERO,
             repeated: NonZeroU32::MIN,
         }
@@ -73,15 +84,16 @@ pub enum Guesses {
 
 /// Which password database a line is from; a number to compare, without further meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Passdb(u32);
+pub struct Passdb(u16);
 
 impl Passdb {
-    /// The number of a name: FNV-1a, the same in every run.
+    /// The number of a name: FNV-1a, folded, the same in every run.
     pub(in crate::dovecot) fn named(name: &[u8]) -> Self {
         const OFFSET_BASIS: u32 = 0x811c_9dc5;
         const PRIME: u32 = 0x0100_0193;
         let hash = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(PRIME);
-        Self(name.iter().fold(OFFSET_BASIS, hash))
+        let [a, b, c, d] = name.iter().fold(OFFSET_BASIS, hash).to_be_bytes();
+        Self(u16::from_be_bytes([a ^ c, b ^ d]))
     }
 }
 
@@ -93,12 +105,17 @@ pub struct Session(pub(in crate::dovecot) u64);
 impl Passdb {
     /// For events that come from elsewhere than a line.
     #[must_use]
-    pub const fn from_number(number: u32) -> Self {
+    pub const fn from_number(number: u16) -> Self {
         Self(number)
     }
 }
 
 impl Session {
+    /// All of it, for whoever keeps many.
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_ne_bytes()
+    }
+
     /// For events that come from elsewhere than a line.
     #[must_use]
     pub const fn from_number(number: u64) -> Self {

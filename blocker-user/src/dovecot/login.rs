@@ -13,17 +13,22 @@
 //!
 //! Whoever adds elements with client text to the format should keep `session=` at its end.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::LazyLock, time::Duration};
+
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::{
     SessionCheck,
-    event::{Event, Failure, Guesses, Session},
+    event::{Event, Failure, Guesses, Login, Session},
+    name::Name,
     rules::{
         self, AUTH_FAILED, AUTH_NOT_READY, GUESS_WORDS, INPUT_BUFFER_FULL, LOGIN_WORDS, Mode,
         NO_AUTH_ATTEMPTS, PROXIED_WORDS, PROXY_AUTH_FAILED, Rule, SASL_UNFINISHED, TLS_UNFINISHED,
         UNSUPPORTED_MECHANISM,
     },
-    scan::{address, contains, find, find_iter, number, split_at, split_at_byte, split_at_last},
+    scan::{
+        address, behind, contains, find, find_iter, number, split_at, split_at_byte, split_at_last,
+    },
     session,
 };
 
@@ -39,7 +44,10 @@ const ENDED: [&[u8]; 5] = [
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
 /// Reasons and codes for which no number of attempts is guilt.
-const SERVERS: [&[u8]; 10] = [
+const SERVERS: [&[u8]; 11] = [
+    // Whether attempts of it were at other accounts, the line does not tell; that of their
+    // password database does.
+    b"user_disabled",
     // Those behind a right password.
     b"login_disabled",
     b"password_expired",
@@ -52,6 +60,8 @@ const SERVERS: [&[u8]; 10] = [
     b"connection_limit",
     b"proxy_dest_connect_failed",
 ];
+/// What OpenSSL begins its errors with.
+const OPENSSL: &[u8] = b"SSL routines:";
 /// TLS alerts by which a client says that it does not like the server's certificate: after
 /// the certificate has expired, that is every honest customer.
 const CERTIFICATE_REFUSED: [&[u8]; 6] = [
@@ -67,15 +77,14 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     if let Some(fields) = logged_in(message) {
         let ip = client(fields, false)?;
         let session = session_of(fields, ip, check)?;
-        return Some(Event::Login { ip, session });
+        return Some(Event::Login(Login { ip, session, name: name(fields) }));
     }
-    let (head, after_head) =
-        ENDED.iter().find_map(|head| Some((*head, message.strip_prefix(*head)?)))?;
+    let (head, after_head) = ENDED.iter().find_map(|head| Some((*head, behind(message, head)?)))?;
     let (words, fields) = halves(after_head)?;
-    let rule = rule(head, words, fields)?;
+    let tries = Tries::of(words);
+    let rule = rule(head, words, fields, &tries)?;
     let ip = client(fields, rule.mode == Mode::Aggressive)?;
     let session = session_of(fields, ip, check)?;
-    let tries = Tries::of(words);
     let failed = match tries.failed {
         // It let the client in as often as the host behind it did not.
         Some(failed) if *rule == PROXY_AUTH_FAILED => Some(failed + tries.successes),
@@ -86,6 +95,7 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     Some(Event::Failure(Failure {
         session,
         guesses: Guesses::Total(failed.unwrap_or(unknown).max(1)),
+        name: name(fields),
         waited: tries.waited,
         ..Failure::new(ip, rule)
     }))
@@ -93,7 +103,7 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
 
 /// The fields of a line that tells of a login, here or at the host behind a proxy.
 fn logged_in(message: &[u8]) -> Option<&[u8]> {
-    let here = LOGIN_WORDS.iter().find_map(|words| message.strip_prefix(words.as_bytes()));
+    let here = LOGIN_WORDS.iter().find_map(|words| behind(message, words.as_bytes()));
     here.or_else(|| proxied(message))
 }
 
@@ -108,12 +118,12 @@ fn proxied(message: &[u8]) -> Option<&[u8]> {
 
 /// What the line is counted for. Where no credentials were tried, how the connection ended
 /// says more than that, and can excuse it.
-fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
+fn rule(head: &[u8], words: &[u8], fields: &[u8], tries: &Tries) -> Option<&'static Rule> {
     let by_cause = || rules::by_cause(words);
     let by_reason = match last_group(words) {
         Some((before, last)) => {
             let by_reason = reason(before, last);
-            if hides_guesses(words, by_reason, fields) {
+            if hides_guesses(words, by_reason, fields, tries) {
                 return Some(&AUTH_FAILED);
             }
             by_reason
@@ -127,22 +137,38 @@ fn rule(head: &[u8], words: &[u8], fields: &[u8]) -> Option<&'static Rule> {
     if rule.mode == Mode::Normal {
         return Some(rule);
     }
-    if NOT_THE_CLIENT.iter().any(|cause| contains(words, cause)) {
+    let is_plain = is_plain(words);
+    if !is_plain && NOT_THE_CLIENT.iter().any(|cause| contains(words, cause)) {
         return None;
     }
     // Auth answers at once where it works; who leaves after a wait was kept waiting.
-    if *rule == AUTH_NOT_READY && !Tries::of(words).waited.is_zero() {
+    if *rule == AUTH_NOT_READY && !tries.waited.is_zero() {
         return overlong();
     }
     if *rule != NO_AUTH_ATTEMPTS && *rule != TLS_UNFINISHED {
         return Some(rule);
     }
     // Nobody is named on such a line: the fields are Dovecot's and OpenSSL's text alone.
-    let fields = if contains(fields, b"user=<>") { fields } else { b"" };
+    let names_nobody = contains(fields, b"user=<>");
+    let fields = if names_nobody && !self::is_plain(fields) { fields } else { b"" };
+    if is_plain && fields.is_empty() {
+        return Some(rule);
+    }
     if refuses_certificate(words) || refuses_certificate(fields) {
         return None;
     }
     by_cause().or_else(|| rules::by_cause(fields)).or(Some(rule))
+}
+
+/// Whether `text` holds none of the words that [`rule`] looks for besides a reason's. Nearly no
+/// line holds one, and one look for all of them tells.
+fn is_plain(text: &[u8]) -> bool {
+    static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        let words = rules::words_of_causes().map(str::as_bytes);
+        let words = words.chain(NOT_THE_CLIENT).chain([OPENSSL]);
+        AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()
+    });
+    WORDS.as_ref().is_some_and(|words| !words.is_match(text))
 }
 
 /// Whether OpenSSL, and not the subject of a client's certificate, tells of such an alert.
@@ -150,7 +176,7 @@ fn refuses_certificate(text: &[u8]) -> bool {
     /// `SSL routines:ssl3_read_bytes:sslv3 alert bad certificate`, or with newer versions
     /// without the function.
     const LONGEST: usize = 80;
-    find_iter(text, b"SSL routines:").any(|at| {
+    find_iter(text, OPENSSL).any(|at| {
         let end = text.len().min(at + LONGEST);
         let said = text.get(at..end).unwrap_or_default();
         CERTIFICATE_REFUSED.iter().any(|alert| contains(said, alert))
@@ -159,10 +185,9 @@ fn refuses_certificate(text: &[u8]) -> bool {
 
 /// A connection that guessed and then did something else to end on: the reason is of the last
 /// thing it did. Versions before 2.4 give no number there, but name whom the guesses were for.
-fn hides_guesses(words: &[u8], reason: Option<&Rule>, fields: &[u8]) -> bool {
+fn hides_guesses(words: &[u8], reason: Option<&Rule>, fields: &[u8], guesses: &Tries) -> bool {
     /// Honest clients try again, or by another mechanism, but not for ever.
     const MOST_TRIES: u32 = 2;
-    let guesses = Tries::of(words);
     match reason {
         Some(rule) if *rule == SASL_UNFINISHED => {
             guesses.failed.is_some_and(|failed| failed > 1) || is_named(fields)
@@ -193,6 +218,14 @@ fn is_named(fields: &[u8]) -> bool {
     behind.iter().any(|byte| matches!(byte, b'<' | b'>'))
 }
 
+/// Who is named. A name may be cut short that holds what ends one; whoever has an account has
+/// none like that.
+fn name(fields: &[u8]) -> Option<Name> {
+    let (_, rest) = split_at(fields, b"user=<")?;
+    let name = split_at(rest, b">, ").map(|(name, _)| name);
+    Name::new(name.or_else(|| rest.strip_suffix(b">"))?)
+}
+
 /// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the
 /// id is another client's.
 fn session_of(fields: &[u8], ip: IpAddr, check: SessionCheck) -> Option<Option<Session>> {
@@ -214,7 +247,8 @@ impl Tries {
         let secs = number_before(words, b" secs)").map_or(0, |(secs, _)| secs);
         let waited = Duration::from_secs(secs.into());
         let [auths, attempts] = GUESS_WORDS.map(str::as_bytes);
-        if let Some((all, before)) = number_before(words, auths)
+        if words.contains(&b'/')
+            && let Some((all, before)) = number_before(words, auths)
             && let Some((successes, _)) = number_before(before, b"/")
         {
             return Self { failed: Some(all.saturating_sub(successes)), successes, waited };
@@ -235,9 +269,8 @@ fn number_before<'w>(words: &'w [u8], end: &[u8]) -> Option<(u32, &'w [u8])> {
 /// Splits at the first `): ` that a field follows, which is before all client text, or, where
 /// no reason is given and nobody named, at `: user=<>`.
 fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    if let Some((words, _)) = split_at(text, b": user=<>")
-        && !words.contains(&b')')
-    {
+    let before_any_reason = text.get(..memchr::memchr(b')', text).unwrap_or(text.len()))?;
+    if let Some((words, _)) = split_at(before_any_reason, b": user=<>") {
         return Some((words, text.get(words.len() + 2..)?));
     }
     find_iter(text, b"): ").find_map(|at| {
@@ -280,17 +313,19 @@ fn client(fields: &[u8], is_probe: bool) -> Option<IpAddr> {
     let value = |at: usize| fields.get(at + RIP.len()..).and_then(field_address);
     let found = || find_iter(fields, RIP).filter(is_field);
 
-    let first = found().next()?;
-    let last = found().last()?;
-    if found().all(|at| value(at) == value(first)) {
-        return value(first);
+    let mut places = found();
+    let first = places.next()?;
+    let ip = value(first);
+    if places.all(|at| value(at) == ip) {
+        return ip;
     }
+    let last = found().last()?;
     let by_session = session::last(fields).map(|(_, ip)| ip);
     if by_session.is_some() && found().any(|at| value(at) == by_session) {
         return by_session;
     }
     if first == 0 {
-        return value(first);
+        return ip;
     }
     let name = find(fields, b"user=").unwrap_or(fields.len());
     // The elements that no name can have brought: those before it, and all where there is none.
@@ -316,3 +351,6 @@ fn field_address(text: &[u8]) -> Option<IpAddr> {
     let end = text.iter().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(text.len());
     address(text.get(..end)?)
 }
+
+#[cfg(test)]
+mod tests;

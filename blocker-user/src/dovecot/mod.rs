@@ -11,6 +11,7 @@ mod event;
 mod gate;
 mod json;
 mod login;
+mod name;
 mod prefix;
 mod recent;
 mod rules;
@@ -25,9 +26,9 @@ use clock::LineClock;
 use gate::Gate;
 use prefix::{Prefix, Service};
 use recent::Recent;
-use timestamp::Stamp;
 
-pub use event::{Event, Failure, Guesses, Judgement, Passdb, Session};
+pub use event::{Event, Failure, Guesses, Judgement, Login, Passdb, Session};
+pub use name::Name;
 pub use rules::{
     FAILREGEX, GUESS_WORDS, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode,
 };
@@ -57,11 +58,12 @@ pub struct Settings {
 }
 
 /// Judges lines by the rules of one mode. Remembers nothing about addresses; the only state
-/// is a cache of the time zone's offset.
+/// is about time: which of its hours has come twice, and timestamps that were just read.
 pub struct Judge {
     mode: Mode,
     session_check: SessionCheck,
     clock: LineClock,
+    recent: Recent,
     gate: Gate,
     /// Whether the built-in rules count.
     rules: bool,
@@ -75,8 +77,15 @@ impl Judge {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let Settings { mode, zone, session_check } = settings;
-        let (clock, gate) = (LineClock::new(zone), Gate::default());
-        Self { mode, session_check, clock, gate, rules: true, filter: None }
+        let (clock, recent, gate) = (LineClock::new(zone), Recent::default(), Gate::default());
+        Self { mode, session_check, clock, recent, gate, rules: true, filter: None }
+    }
+
+    /// For one of several that share a log, and who sees only some of its lines. See
+    /// [`Judge::each_line`].
+    #[must_use]
+    pub fn out_of_order(self) -> Self {
+        Self { clock: self.clock.out_of_order(), ..self }
     }
 
     /// Judges by the admin's own patterns as well, or, without `rules`, instead: then the
@@ -94,38 +103,59 @@ impl Judge {
 
     /// Hands each line of `chunk`, and what [`Judge::judge`] says of it, to `each`. Costs a
     /// fraction of that on a real log, where most lines are innocent.
+    ///
+    /// Returns how many bytes of the chunk have been judged, which is all of them, unless this
+    /// judge sees the log [out of order](Judge::out_of_order): then it stops before a line whose
+    /// time only those before it can tell, because DST repeats its hour.
     pub fn each_line<E>(
         &mut self,
         chunk: &[u8],
         now: LogTime,
         mut each: impl FnMut(&[u8], &Judgement) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<usize, E> {
         let gate = self.gate.clone();
         let mut passing = gate.over(chunk);
-        let mut recent = Recent::default();
         let mut start = 0;
         while let Some(rest) = chunk.get(start..).filter(|rest| !rest.is_empty()) {
             let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
             let line = rest.get(..len).unwrap_or(rest);
-            let judgement = match (passing.is_any_in(start, start + len), recent.get(line)) {
-                (true, _) => self.by_rules(without_cr(line), now),
-                (false, Some(judgement)) => judgement,
-                (false, None) => self.innocent(line, now, &mut recent),
-            };
-            // The admin's patterns can be about any line.
-            let judgement = self.by_patterns(line, judgement);
-            each(line, &judgement)?;
+            let passes = passing.is_any_in(start, start + len);
+            if !passes
+                && self.filter.is_none()
+                && let Some((judgement, _)) = self.recent.get(line, now)
+            {
+                each(line, judgement)?;
+            } else {
+                let judgement = match passes {
+                    true => self.by_rules(without_cr(line), now),
+                    false => self.innocent(line, now).0,
+                };
+                if self.clock.take_undecided() {
+                    return Ok(start);
+                }
+                // The admin's patterns can be about any line.
+                each(line, &self.by_patterns(line, judgement))?;
+            }
             start += len + 1;
         }
-        Ok(())
+        Ok(chunk.len())
     }
 
-    /// The judgement on a line of which nothing but its timestamp is of interest.
-    fn innocent(&mut self, line: &[u8], now: LogTime, recent: &mut Recent) -> Judgement {
-        let Some((stamp, rest)) = prefix::stamp(line) else { return NOTHING };
-        let judgement = self.dated(Some(&stamp), None, now);
-        recent.put(line, rest, judgement);
-        judgement
+    /// The judgement on a line of which nothing but its timestamp is of interest, and what
+    /// follows that; nothing where its date does not exist.
+    fn innocent<'l>(&mut self, line: &'l [u8], now: LogTime) -> (Judgement, Option<&'l [u8]>) {
+        if let Some((judgement, rest)) = self.recent.get(line, now) {
+            return (*judgement, Some(rest));
+        }
+        let Some((stamp, rest)) = prefix::stamp(line) else {
+            return (NOTHING, Some(prefix::undated(line)));
+        };
+        let Some(time) = self.clock.resolve(&stamp, now) else { return (NOTHING, None) };
+        let judgement = Judgement { time: Some(time), layout: Some(stamp.layout()), ..NOTHING };
+        if !self.clock.is_repeated() {
+            self.recent.put(line, rest, &judgement, now);
+        }
+        (judgement, Some(rest))
     }
 
     /// What the admin's patterns make of what the rules say of `line`.
@@ -145,24 +175,15 @@ impl Judge {
             let event = prefix.and_then(|prefix| self.event(&prefix));
             return Judgement { time, layout, event, ..NOTHING };
         }
-        let Some(prefix) = prefix::split(line) else {
-            let stamp = prefix::stamp(line).map(|(stamp, _)| stamp);
-            return self.dated(stamp.as_ref(), None, now);
-        };
+        // An event at a date that does not exist is none: it must not be taken for a new one.
+        let (judgement, Some(rest)) = self.innocent(line, now) else { return NOTHING };
         // The end of a line says whose it is, and that of one so long was cut off on its way.
-        let event = if line.len() < CUT_AT { self.event(&prefix) } else { None };
-        self.dated(prefix.stamp.as_ref(), event, now)
-    }
-
-    /// An event at a date that does not exist is none: it must not be taken for a new one.
-    fn dated(&mut self, stamp: Option<&Stamp>, event: Option<Event>, now: LogTime) -> Judgement {
-        let Some(stamp) = stamp else { return Judgement { event, ..NOTHING } };
-        match self.clock.resolve(stamp, now) {
-            Some(time) => {
-                Judgement { time: Some(time), layout: Some(stamp.layout()), event, ..NOTHING }
-            }
-            None => NOTHING,
+        if line.len() >= CUT_AT {
+            return judgement;
         }
+        let (_, is_rfc_5424) = prefix::priority(line);
+        let prefix = prefix::behind_stamp(rest, is_rfc_5424);
+        Judgement { event: prefix.and_then(|prefix| self.event(&prefix)), ..judgement }
     }
 
     fn event(&self, prefix: &Prefix<'_>) -> Option<Event> {
@@ -177,7 +198,7 @@ impl Judge {
             Event::Failure(failure) => {
                 Some(Event::Failure(Failure { repeated: prefix.repeated, ..failure }))
             }
-            login @ Event::Login { .. } => Some(login),
+            login @ (Event::Login(_) | Event::MasterLogin(_)) => Some(login),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 
 use super::{
-    scan::{number, split_at, split_at_byte},
+    scan::{behind, number, split_at, split_at_byte},
     timestamp::{self, Stamp},
 };
 
@@ -44,34 +44,35 @@ const DEBUG: &[u8] = b"Debug: ";
 
 /// Splits a line into its prefix and its message; `None` where it is not from Dovecot.
 pub(super) fn split(line: &[u8]) -> Option<Prefix<'_>> {
-    let (line, is_rfc_5424) = priority(line);
-    let (stamp, rest) = match timestamp::take(line) {
+    let (_, is_rfc_5424) = priority(line);
+    let (stamp, rest) = match stamp(line) {
         Some((stamp, rest)) => (Some(stamp), rest),
-        None => (None, behind_uptime(line).unwrap_or(line)),
+        None => (None, undated(line)),
     };
+    Some(Prefix { stamp, ..behind_stamp(rest, is_rfc_5424)? })
+}
+
+/// As [`split`], for what follows the timestamp.
+pub(super) fn behind_stamp(rest: &[u8], is_rfc_5424: bool) -> Option<Prefix<'_>> {
     // Dovecot's own format: the service follows at once.
     if let Some((service, message)) = service(rest) {
-        return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
+        return Some(Prefix { stamp: None, service, message, repeated: NonZeroU32::MIN });
     }
     let (program, text) = if is_rfc_5424 { rfc_5424(rest)? } else { syslog_tag(rest)? };
-    if program.contains(&b' ') {
-        behind_words(rest, stamp)
-    } else {
-        of_program(program, text, stamp)
-    }
+    if program.contains(&b' ') { behind_words(rest) } else { of_program(program, text, None) }
 }
 
 /// Where more words than a host and a tag stand before the first colon.
-fn behind_words(rest: &[u8], stamp: Option<Stamp>) -> Option<Prefix<'_>> {
+fn behind_words(rest: &[u8]) -> Option<Prefix<'_>> {
     // Kubernetes marks whole lines of a container's output so; docker with `-t` does not.
     let marks = [&b"stderr F "[..], b"stdout F "];
     let output = marks.iter().find_map(|mark| rest.strip_prefix(*mark)).unwrap_or(rest);
     if let Some((service, message)) = service(output).or_else(|| dated_service(output)) {
-        return Some(Prefix { stamp, service, message, repeated: NonZeroU32::MIN });
+        return Some(Prefix { stamp: None, service, message, repeated: NonZeroU32::MIN });
     }
     // RFC 5424 that was written without its number.
     let (program, text) = rfc_5424(rest)?;
-    of_program(program, text, stamp)
+    of_program(program, text, None)
 }
 
 /// Dovecot's own format behind another's timestamp, as where it logs to standard error and
@@ -104,6 +105,12 @@ pub(super) fn of_program<'l>(
 /// The timestamp of any program's line, and what follows it.
 pub(super) fn stamp(line: &[u8]) -> Option<(Stamp, &[u8])> {
     timestamp::take(priority(line).0)
+}
+
+/// What follows the place of a timestamp where there is none.
+pub(super) fn undated(line: &[u8]) -> &[u8] {
+    let (line, _) = priority(line);
+    behind_uptime(line).unwrap_or(line)
 }
 
 /// `<22>` in front of the line as syslog sends it over the wire, RFC 5424 with its version `1`.
@@ -199,7 +206,7 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
 
 /// The message behind `imap-login: ` or `imap-login(123): `.
 fn behind_name<'l>(rest: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
-    let after = rest.strip_prefix(name)?;
+    let after = behind(rest, name)?;
     let behind_pid = || number(after.strip_prefix(b"(")?)?.1.strip_prefix(b"): ");
     after.strip_prefix(b": ").or_else(behind_pid)
 }
@@ -211,7 +218,7 @@ fn is_debug_of_worker(text: &[u8]) -> bool {
 }
 
 pub(super) fn without_level(message: &[u8]) -> &[u8] {
-    LEVELS.iter().find_map(|level| message.strip_prefix(*level)).unwrap_or(message)
+    LEVELS.iter().find_map(|level| behind(message, level)).unwrap_or(message)
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(super) use table::{
     PROXY_AUTH_FAILED, SASL_UNFINISHED, TLS_UNFINISHED, UNSUPPORTED_MECHANISM,
 };
 
+use super::scan::{behind, contains};
+
 /// Which lines count, with fail2ban's meaning: aggressive is normal and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
@@ -87,7 +89,7 @@ pub static PROXIED_WORDS: [&str; 2] = ["Started proxying to ", "started proxying
 pub static GUESS_WORDS: [&str; 2] = [" successful auths", " attempts"];
 
 /// A named reason to count a line against an address.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Rule {
     /// Stable, for configuration, metrics and reports.
     pub name: &'static str,
@@ -105,6 +107,13 @@ pub struct Rule {
     pub example: &'static str,
 }
 
+impl PartialEq for Rule {
+    /// No two rules have the same name.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 /// Not in the table: its words, and where they stand, are the admin's.
 pub static FAILREGEX: Rule = Rule {
     name: "failregex",
@@ -119,7 +128,7 @@ pub static FAILREGEX: Rule = Rule {
 /// The rule for the words in parentheses that end a login process's message.
 pub(super) fn by_reason(reason: &[u8]) -> Option<&'static Rule> {
     at(Place::Reason)
-        .find(|rule| rule.words.iter().any(|words| reason.starts_with(words.as_bytes())))
+        .find(|rule| rule.words.iter().any(|words| behind(reason, words.as_bytes()).is_some()))
 }
 
 /// The rule for an event code of Dovecot 2.4. A code that is not in the table is a cause
@@ -130,8 +139,12 @@ pub(super) fn by_code(code: &[u8]) -> Option<&'static Rule> {
 
 /// The rule for the way in which a connection ended, reason and fields included.
 pub(super) fn by_cause(cause: &[u8]) -> Option<&'static Rule> {
-    at(Place::Cause)
-        .find(|rule| rule.words.iter().any(|words| super::scan::contains(cause, words.as_bytes())))
+    at(Place::Cause).find(|rule| rule.words.iter().any(|words| contains(cause, words.as_bytes())))
+}
+
+/// What [`by_cause`] looks for.
+pub(super) fn words_of_causes() -> impl Iterator<Item = &'static str> {
+    at(Place::Cause).flat_map(|rule| rule.words.iter().copied())
 }
 
 /// The rule for a line that gives no reason but the way it begins.
@@ -142,7 +155,7 @@ pub(super) fn by_head(head: &[u8]) -> Option<&'static Rule> {
 /// The rule for what a password database found, and the text behind its words.
 pub(super) fn by_verdict(verdict: &[u8]) -> Option<(&'static Rule, &[u8])> {
     at(Place::Verdict).find_map(|rule| {
-        let rest = rule.words.iter().find_map(|words| verdict.strip_prefix(words.as_bytes()))?;
+        let rest = rule.words.iter().find_map(|words| behind(verdict, words.as_bytes()))?;
         Some((rule, rest))
     })
 }

@@ -1,8 +1,9 @@
 //! Small steps over bytes. Each takes what it recognises off the front and returns the rest.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The part before `byte`, and the part after it.
+#[inline(always)]
 pub(super) fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = memchr::memchr(byte, text)?;
     let (before, rest) = text.split_at(at);
@@ -10,6 +11,7 @@ pub(super) fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// The part before the first `needle`, and the part after it.
+#[inline(always)]
 pub(super) fn split_at<'t>(text: &'t [u8], needle: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     let at = find(text, needle)?;
     let (before, rest) = text.split_at(at);
@@ -17,6 +19,7 @@ pub(super) fn split_at<'t>(text: &'t [u8], needle: &[u8]) -> Option<(&'t [u8], &
 }
 
 /// The part before the last `needle`, and the part after it.
+#[inline(always)]
 pub(super) fn split_at_last<'t>(text: &'t [u8], needle: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
     let at = rfind(text, needle)?;
     let (before, rest) = text.split_at(at);
@@ -39,6 +42,9 @@ pub(super) fn number(text: &[u8]) -> Option<(u32, &[u8])> {
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     if let Some(ip) = dotted_quad(text) {
         return Some(ip.into());
+    }
+    if let Some(ip) = hextets(text) {
+        return Some(IpAddr::from(ip).to_canonical());
     }
     let text = str::from_utf8(text).ok()?;
     let without_scope = || text.split_once('%')?.0.parse().ok();
@@ -72,19 +78,67 @@ fn dotted_quad(text: &[u8]) -> Option<Ipv4Addr> {
     rest.is_empty().then(|| octets.into())
 }
 
+/// An IPv6 address in hexadecimal alone, likewise. What else one can look like is for
+/// `str::parse`.
+fn hextets(text: &[u8]) -> Option<Ipv6Addr> {
+    const COUNT: usize = 8;
+    let mut groups = [0; COUNT];
+    let (mut len, mut gap) = (0, None);
+    let mut rest = text;
+    if let Some(after) = rest.strip_prefix(b"::") {
+        (gap, rest) = (Some(0), after);
+    }
+    while !rest.is_empty() {
+        let (mut value, mut digits) = (0_u32, 0);
+        while let [byte, after @ ..] = rest
+            && let Some(digit) = char::from(*byte).to_digit(16)
+            && digits < 4
+        {
+            (value, digits, rest) = (value << 4 | digit, digits + 1, after);
+        }
+        *groups.get_mut(len)? = u16::try_from(value).ok().filter(|_| digits > 0)?;
+        len += 1;
+        rest = match rest {
+            [] => break,
+            [b':', b':', after @ ..] if gap.is_none() => {
+                gap = Some(len);
+                after
+            }
+            [b':', after @ ..] if !after.is_empty() => after,
+            _ => return None,
+        };
+    }
+    match gap {
+        None if len == COUNT => {}
+        // The groups behind the gap are the last ones.
+        Some(at) if len < COUNT => groups.get_mut(at..)?.rotate_right(COUNT - len),
+        _ => return None,
+    }
+    Some(groups.into())
+}
+
+/// `text` behind `word`, which is one of a table and not empty. Most of them differ in their
+/// first byte, and to compare that is quicker than a call to compare all.
+#[inline(always)]
+pub(super) fn behind<'t>(text: &'t [u8], word: &[u8]) -> Option<&'t [u8]> {
+    if text.first() == word.first() { text.strip_prefix(word) } else { None }
+}
+
+#[inline(always)]
 pub(super) fn contains(text: &[u8], needle: &[u8]) -> bool {
     find(text, needle).is_some()
 }
 
 /// Where `needle` begins. `memmem` prepares itself for every needle, which pays on long texts;
-/// a line is shorter than that takes. This looks for one byte of the needle at once.
-#[inline]
+/// a line is shorter than that takes. This looks for one byte of the needle at once: inlined
+/// where the needle is a literal, so that the compiler chooses that byte.
+#[inline(always)]
 pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     find_iter(text, needle).next()
 }
 
 /// As [`find`], for every place.
-#[inline]
+#[inline(always)]
 pub(super) fn find_iter<'t>(text: &'t [u8], needle: &'t [u8]) -> impl Iterator<Item = usize> + 't {
     let (offset, byte) = rarer_end(needle);
     let candidates = memchr::memchr_iter(byte, text.get(offset..).unwrap_or_default());
@@ -92,21 +146,21 @@ pub(super) fn find_iter<'t>(text: &'t [u8], needle: &'t [u8]) -> impl Iterator<I
 }
 
 /// As [`find`], for the last place.
-#[inline]
+#[inline(always)]
 pub(super) fn rfind(text: &[u8], needle: &[u8]) -> Option<usize> {
     let (offset, byte) = rarer_end(needle);
     let mut candidates = memchr::memrchr_iter(byte, text.get(offset..).unwrap_or_default());
     candidates.find(|at| is_at(text, *at, needle))
 }
 
-#[inline]
+#[inline(always)]
 fn is_at(text: &[u8], at: usize, needle: &[u8]) -> bool {
     text.get(at..).is_some_and(|text| text.starts_with(needle))
 }
 
 /// The first or the last byte of `needle` (leaving out a blank), whichever is met less often
 /// in a line of Dovecot's, and where in it. To find the very best takes longer than it saves.
-#[inline]
+#[inline(always)]
 fn rarer_end(needle: &[u8]) -> (usize, u8) {
     let trimmed = needle.strip_suffix(b" ").unwrap_or(needle);
     let first = needle.first().copied().unwrap_or(0);
@@ -116,7 +170,7 @@ fn rarer_end(needle: &[u8]) -> (usize, u8) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn rarity(byte: u8) -> u8 {
     match byte {
         b' ' | b'=' | b':' | b',' | b'.' => 0,
@@ -156,6 +210,9 @@ mod tests {
                 "[0-9]{1,3}(\\.[0-9]{1,3}){3}",
                 "[0-9.]{0,16}",
                 any::<[u8; 4]>().prop_map(|octets| std::net::IpAddr::from(octets).to_string()),
+                "[0-9a-fA-F]{0,5}(:{1,3}[0-9a-f]{0,5}){0,9}",
+                "(::)?([0-9a-f]{1,4}:){0,8}(:[0-9a-f]{1,4}){0,8}",
+                "::[0-9a-f:.]{0,12}",
                 any::<[u8; 16]>().prop_map(|octets| std::net::IpAddr::from(octets).to_string()),
             ],
         ) {

@@ -6,12 +6,14 @@
 
 use std::net::IpAddr;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-
 use super::{SessionCheck, event::Session, scan::split_at_last};
 
-/// Bytes of the longest id: time, port, and an IPv6 address.
-const LONGEST: usize = 8 + 16;
+/// Bytes of an id: time and port, and an address of either family.
+const WITH_V4: usize = 8 + 4;
+const WITH_V6: usize = 8 + 16;
+/// What each letter of base64 stands for.
+const VALUES: [u8; 256] = values();
+const NO_LETTER: u8 = 0xff;
 
 /// The `session=<…>` that ends `fields`, and the address in it; `None` where nothing of the
 /// kind stands there.
@@ -36,21 +38,71 @@ pub(super) fn checked(
 
 /// The connection and the client's address of an id as it stands between `<` and `>`.
 pub(super) fn decode(id: &[u8]) -> Option<(Session, IpAddr)> {
-    // The decoder wants room for whole groups of three bytes.
-    let mut bytes = [0; LONGEST + 3];
-    let len = STANDARD.decode_slice(id, &mut bytes).ok()?;
-    let (time_and_port, address) = bytes.get(..len)?.split_first_chunk::<8>()?;
+    let (v4, v6) = (base64::<WITH_V4>(id), base64::<WITH_V6>(id));
+    let bytes: &[u8] = match (&v4, &v6) {
+        (Some(bytes), _) => bytes,
+        (_, Some(bytes)) => bytes,
+        (None, None) => return None,
+    };
+    let (time_and_port, address) = bytes.split_first_chunk::<8>()?;
     let v4 = || <[u8; 4]>::try_from(address).map(IpAddr::from);
     let v6 = || <[u8; 16]>::try_from(address).map(IpAddr::from);
     let ip = v4().or_else(|_| v6()).ok()?.to_canonical();
     Some((Session(u64::from_le_bytes(*time_and_port)), ip))
 }
 
+/// Exactly `N` bytes, which are whole groups of three: what the general decoder does at the ends
+/// of a text takes several times as long as an id.
+fn base64<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let (groups, []) = text.as_chunks::<4>() else { return None };
+    let mut bytes = [0; N];
+    let (places, _) = bytes.as_chunks_mut::<3>();
+    if groups.len() != places.len() {
+        return None;
+    }
+    let mut all = 0;
+    for (place, group) in places.iter_mut().zip(groups) {
+        let [a, b, c, d] = group.map(|letter| VALUES.get(usize::from(letter)).copied());
+        let [a, b, c, d] = [a?, b?, c?, d?];
+        all |= a | b | c | d;
+        *place = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+    }
+    (all != NO_LETTER).then_some(bytes)
+}
+
+const fn values() -> [u8; 256] {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NO_LETTER; 256];
+    let mut value = 0_u8;
+    while (value as usize) < LETTERS.len() {
+        values[LETTERS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use super::last;
+    use super::{base64, last};
     use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use proptest::prelude::*;
     use std::net::IpAddr;
+
+    proptest! {
+        #[test]
+        fn base64_is_what_everybody_takes_for_it(
+            text in prop_oneof!["[A-Za-z0-9+/]{16}", "[A-Za-z0-9+/=%]{16}", "[ -~]{14,18}"],
+            byte in any::<u8>(),
+            at in 0_usize..40,
+        ) {
+            let mut text = text.into_bytes();
+            if let Some(place) = text.get_mut(at) {
+                *place = byte;
+            }
+            let expected = STANDARD.decode(&text).ok().filter(|bytes| bytes.len() == 12);
+            prop_assert_eq!(base64::<12>(&text).map(Vec::from), expected);
+        }
+    }
 
     /// The id that Dovecot would give a session of `ip`.
     pub(in crate::dovecot) fn id_of(ip: IpAddr) -> String {

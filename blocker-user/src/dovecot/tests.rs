@@ -22,7 +22,8 @@ fn verdict(message: &str) -> Option<(String, String)> {
     let line = format!("Nov 24 16:59:00 mail dovecot: {message}");
     match judge(Mode::Aggressive, line.as_bytes())? {
         Event::Failure(it) => Some((it.rule.name.to_owned(), it.ip.to_string())),
-        Event::Login { ip, .. } => Some(("login".to_owned(), ip.to_string())),
+        Event::Login(login) => Some(("login".to_owned(), login.ip.to_string())),
+        Event::MasterLogin(_) => None,
     }
 }
 

@@ -224,7 +224,7 @@ fn time_of_day(text: &[u8]) -> Option<(i8, i8, i8, &[u8])> {
 }
 
 /// Microseconds; more digits are cut off.
-fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
+pub(super) fn fraction(text: &[u8]) -> Option<(i32, &[u8])> {
     let Some(rest) = text.strip_prefix(b".").or_else(|| text.strip_prefix(b",")) else {
         return Some((0, text));
     };

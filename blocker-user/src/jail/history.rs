@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{key::Key, lru::Lru};
+use super::{key::Key, limit::Limit, lru::Lru};
 use crate::time::LogTime;
 
 /// What is known of the earlier bans of one client: what a store keeps, and what
@@ -38,12 +38,13 @@ const FOREVER: u32 = u32::MAX;
 /// Bounded: the client whose last ban was noted longest ago is forgotten first.
 pub(super) struct Histories {
     by_subject: Lru<Key, Past>,
-    capacity: usize,
+    limit: Limit,
 }
 
 impl Histories {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { by_subject: Lru::new(), capacity: capacity.max(1) }
+        let limit = Limit::new(capacity, "clients that were banned before");
+        Self { by_subject: Lru::new(), limit }
     }
 
     /// What is known of `key`, unless that is too old.
@@ -52,9 +53,7 @@ impl Histories {
     }
 
     pub(super) fn note(&mut self, key: Key, bans: u32, at: LogTime, end: Option<LogTime>) {
-        if self.by_subject.get(&key).is_none() && self.by_subject.len() >= self.capacity {
-            self.by_subject.pop_oldest();
-        }
+        self.limit.make_room(&mut self.by_subject, &key);
         let length = end.map(|end| end.since(at).as_secs());
         let length_secs = length.and_then(|secs| u32::try_from(secs).ok()).unwrap_or(FOREVER);
         self.by_subject.insert(key, Past { bans, at, length_secs });

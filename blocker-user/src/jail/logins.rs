@@ -2,20 +2,29 @@
 //! probes, because their phones make those as well. "An address" is what failures are counted
 //! for: of IPv6 the whole prefix, inside which a phone changes its address every day.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use super::{key::Key, lru::Lru};
-use crate::time::LogTime;
+use super::{key::Key, limit::Limit, lru::Lru};
+use crate::{dovecot::Name, time::LogTime};
+
+/// Dovecot says at once whom a master logs in as, and then logs him in.
+const ANNOUNCED: Duration = Duration::from_secs(5);
+/// More masters than log in within that time.
+const MOST_MASTERS: usize = 16;
 
 /// The last login per client. Bounded: the one noted longest ago is forgotten first.
 pub(super) struct Logins {
     by_subject: Lru<Key, LogTime>,
-    capacity: usize,
+    limit: Limit,
+    /// As whom masters are about to log in, since when.
+    masters: VecDeque<(Name, LogTime)>,
 }
 
 impl Logins {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { by_subject: Lru::new(), capacity: capacity.max(1) }
+        let masters = VecDeque::with_capacity(MOST_MASTERS);
+        let limit = Limit::new(capacity, "clients that logged in");
+        Self { by_subject: Lru::new(), limit, masters }
     }
 
     pub(super) fn note(&mut self, key: Key, at: LogTime, keep: Duration) {
@@ -26,9 +35,7 @@ impl Logins {
             *latest = at.max(*latest);
             return;
         }
-        if self.by_subject.len() >= self.capacity {
-            self.by_subject.pop_oldest();
-        }
+        self.limit.make_room(&mut self.by_subject, &key);
         self.by_subject.insert(key, at);
     }
 
@@ -37,6 +44,22 @@ impl Logins {
     pub(super) fn within(&self, key: &Key, at: LogTime, span: Duration) -> bool {
         let latest = self.by_subject.get(key);
         !span.is_zero() && latest.is_some_and(|&login| login >= at.before(span))
+    }
+
+    pub(super) fn announce_master(&mut self, name: Name, at: LogTime) {
+        if self.masters.len() == MOST_MASTERS {
+            self.masters.pop_front();
+        }
+        self.masters.push_back((name, at));
+    }
+
+    /// Whether a login as `name` at `at` is the one that was announced. Each is one login's.
+    pub(super) fn is_by_master(&mut self, name: Name, at: LogTime) -> bool {
+        let is_it = |&(announced, since): &(Name, LogTime)| {
+            announced.can_be(name) && since <= at.after(ANNOUNCED) && since >= at.before(ANNOUNCED)
+        };
+        let found = self.masters.iter().position(is_it);
+        found.is_some_and(|found| self.masters.remove(found).is_some())
     }
 
     pub(super) fn expire(&mut self, now: LogTime, span: Duration) {

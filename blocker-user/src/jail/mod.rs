@@ -9,8 +9,10 @@ mod history;
 mod ignore;
 mod increment;
 mod key;
+mod limit;
 mod logins;
 mod lru;
+mod names;
 mod outcome;
 mod policy;
 mod sessions;
@@ -21,7 +23,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    dovecot::{Failure, Guesses, Mode, Session},
+    dovecot::{Failure, Guesses, Login, Mode, Name, Session},
     time::LogTime,
 };
 
@@ -30,8 +32,8 @@ use history::Histories;
 use key::Key;
 use logins::Logins;
 use policy::Share;
-use sessions::{Sessions, Told};
-use window::{Counted, Evidence, LATEST, Moments, Windows};
+use sessions::{LoggedIn, Sessions, Told};
+use window::{Added, Counted, Evidence, LATEST, Moments, Windows};
 
 pub use history::History;
 pub use ignore::{IgnoreList, SparedBy};
@@ -104,7 +106,9 @@ impl Jail {
             guesses,
             moments,
             share: self.policy.share(mode),
-            session: failure.session.map(|session| (ip, session)),
+            mode,
+            // What a connection's guesses added; probes are taken back together.
+            session: failure.session.filter(|_| mode == Mode::Normal).map(|session| (ip, session)),
             at,
             now,
         };
@@ -130,12 +134,13 @@ impl Jail {
     }
 
     fn add(&mut self, failed: &Failed, failures: u32) -> Outcome {
-        let Failed { key, guesses, moments, share, session, now, .. } = *failed;
+        let Failed { key, guesses, moments, share, mode, session, now, .. } = *failed;
         let batch = self.active.evidence(&key, now).map(|evidence| evidence.batch);
         let sum = share.weight.saturating_mul(failures);
-        let counted = self.windows.add(key, moments, sum, batch.filter(|&batch| batch != 0));
+        let added = Added { sum, probes: if mode == Mode::Aggressive { sum } else { 0 } };
+        let counted = self.windows.add(key, moments, added, batch.filter(|&batch| batch != 0));
         if let Some((ip, session)) = session {
-            let added = Evidence { sum: counted.added, batch: counted.evidence.batch };
+            let added = Evidence { sum: counted.added.sum, probes: 0, ..counted.evidence };
             self.sessions.added(ip, session, added);
         }
         if counted.evidence.sum >= share.limit {
@@ -194,33 +199,34 @@ impl Jail {
         end
     }
 
-    /// Takes note that a user logged in from `ip`, on the connection `session`.
-    pub fn login(
-        &mut self,
-        ip: IpAddr,
-        session: Option<Session>,
-        at: LogTime,
-        now: LogTime,
-    ) -> LoginOutcome {
+    /// Takes note that a master is about to log in as `name`.
+    pub fn master_login(&mut self, name: Name, at: LogTime) {
+        self.logins.announce_master(name, at);
+    }
+
+    /// Takes note that a user logged in.
+    pub fn login(&mut self, login: &Login, at: LogTime, now: LogTime) -> LoginOutcome {
+        let Login { ip, session, name } = *login;
         let (ip, at) = (ip.to_canonical(), at.min(now));
         let subject = self.policy.subject(ip);
         self.logins.note(subject.into(), at, self.policy.ignore_authenticated);
-        let (Some(session), Count::Attempts) = (session, self.policy.count) else {
+        let login = name.map(|name| {
+            let by_master = self.logins.is_by_master(name, at);
+            LoggedIn { name, by_master }
+        });
+        // The failures of one that is older count no more either.
+        if self.policy.count == Count::Lines || at < now.before(self.policy.findtime) {
             return LoginOutcome::Noted;
+        }
+        let added = match (session, login) {
+            (Some(session), Some(login)) => self.sessions.login(ip, session, login, at),
+            _ => Evidence::NONE,
         };
-        if at < now.before(self.policy.findtime) {
-            // Its failures count no more either.
-            return LoginOutcome::Noted;
-        }
-        let added = self.sessions.login(ip, session, at);
-        if added.sum == 0 {
-            return LoginOutcome::Noted;
-        }
         self.take_back(subject, added, at, now)
     }
 
-    /// Takes back failures that were none, and with them a ban that would not be in force
-    /// without them.
+    /// Takes back failures that were none, silent probes among them as they would not count
+    /// after the login, and with them a ban that would not be in force without them.
     fn take_back(
         &mut self,
         subject: IpNet,
@@ -229,25 +235,35 @@ impl Jail {
         now: LogTime,
     ) -> LoginOutcome {
         let key = Key::from(subject);
+        let span = self.policy.ignore_authenticated;
+        let forgives_probes = !span.is_zero();
+        let probed = forgives_probes && self.windows.take_back_probes(&key, at, span);
         let missing = self.windows.take_back(&key, added);
-        let counted = self.windows.sum(&key, added.batch);
-        let limit = self.policy.share(Mode::Normal).limit;
-        let ban = self.active.evidence(&key, now).filter(|ban| ban.batch == added.batch);
-        let Some(ban) = ban else {
-            return if missing < added.sum {
-                LoginOutcome::TakenBack { subject }
-            } else {
-                LoginOutcome::Noted
-            };
+        let outcome = if probed || missing < added.sum {
+            LoginOutcome::TakenBack { subject }
+        } else {
+            LoginOutcome::Noted
         };
-        ban.sum = ban.sum.saturating_sub(missing);
-        let sum = ban.sum.saturating_add(counted);
-        if sum >= limit {
+        let limit = self.policy.share(Mode::Normal).limit;
+        let Some(ban) = self.active.evidence(&key, now) else { return outcome };
+        let before = *ban;
+        if ban.batch == added.batch {
+            *ban = ban.without(missing);
+        }
+        if forgives_probes {
+            *ban = ban.without_probes();
+        }
+        let left = *ban;
+        if left == before || left.batch == Evidence::NONE.batch {
+            return outcome;
+        }
+        let left = left.with(self.windows.of(&key, left.batch, at));
+        if left.sum >= limit {
             return LoginOutcome::TakenBack { subject };
         }
         self.active.remove(&key);
         self.histories.take_back(&key);
-        self.windows.put_back(key, at, Evidence { sum, ..added });
+        self.windows.put_back(key, at, left);
         LoginOutcome::Lifted { subject }
     }
 
@@ -339,6 +355,7 @@ struct Failed {
     guesses: u32,
     moments: Moments,
     share: Share,
+    mode: Mode,
     session: Option<(IpAddr, Session)>,
     at: LogTime,
     now: LogTime,

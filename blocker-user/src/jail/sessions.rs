@@ -6,7 +6,8 @@
 //! at its end says, whichever is more; a line counts by how much it raises that. So the lines of
 //! one connection may come in any order, and what a connection comes to is the same.
 //!
-//! A connection whose user logs in after few guesses has not failed: see [`Sessions::login`].
+//! A connection whose user logs in after few guesses has not failed, as far as its lines name
+//! that user: see [`Sessions::login`].
 //!
 //! Lines without an id (PAM's own, or an admin's format without `%{session}`) are tied by
 //! time. Those of the password databases count at once, in bursts: within [`BURST`] they tell
@@ -18,11 +19,13 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{
     key::Key,
+    limit::Limit,
     lru::Lru,
+    names::{COLUMNS, END, Named},
     window::{Evidence, LATEST},
 };
 use crate::{
-    dovecot::{Failure, Guesses, Passdb, Session},
+    dovecot::{Failure, Guesses, Name, Passdb, Session},
     time::LogTime,
 };
 
@@ -31,10 +34,9 @@ use crate::{
 const BURST: Duration = Duration::from_secs(5);
 /// Databases told apart per connection. A guess is put to them in order, so a third one never
 /// sees more guesses than the first two.
-const PASSDBS: usize = 2;
+pub(super) const PASSDBS: usize = 2;
 /// How many guesses a login excuses: a typo or two, and a password database that does not know
-/// the user before one that does. Whoever makes more has an account of his own and is guessing
-/// at those of others on the same connection.
+/// the user before one that does. On a connection with more it excuses none.
 const MOST_EXCUSED: u16 = 3;
 
 /// What a line adds to what is known of its connection.
@@ -58,17 +60,19 @@ struct Lines {
 impl Lines {
     const NONE: Self = Self { passdbs: [Passdb::from_number(0); PASSDBS], counts: [0; PASSDBS] };
 
-    fn add(&mut self, passdb: Passdb, times: u32) {
+    /// Returns which of the databases it is.
+    fn add(&mut self, passdb: Passdb, times: u32) -> Option<usize> {
         let slots = self.passdbs.iter_mut().zip(&mut self.counts);
-        for (slot, count) in slots {
+        for (index, (slot, count)) in slots.enumerate() {
             if *count == 0 {
                 *slot = passdb;
             }
             if *slot == passdb {
                 *count = count.saturating_add(clamp(times));
-                return;
+                return Some(index);
             }
         }
+        None
     }
 
     fn most(&self) -> u16 {
@@ -76,16 +80,48 @@ impl Lines {
     }
 }
 
+/// Who got in on a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoggedIn {
+    pub(super) name: Name,
+    /// By the password of a master.
+    pub(super) by_master: bool,
+}
+
+/// The second in which a connection was heard of last. There is one for every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Heard(u32);
+
+impl From<LogTime> for Heard {
+    fn from(time: LogTime) -> Self {
+        Self(u32::try_from(time.as_secs().max(0)).unwrap_or(u32::MAX))
+    }
+}
+
+/// A connection's address and id, in bytes, which need no padding.
+type Id = ([u8; 16], [u8; 8]);
+
+fn id(ip: IpAddr, session: Session) -> Id {
+    let octets = match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    };
+    (octets, session.to_bytes())
+}
+
 /// A connection.
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    heard: LogTime,
+    heard: Heard,
     lines: Lines,
     /// What was said at its end.
     total: u16,
     /// How many of them count.
     counted: u16,
-    logged_in: bool,
+    /// Whose guesses they were.
+    named: Named,
+    /// Who got in.
+    login: Option<Name>,
     /// What all this added to its client's window.
     added: Evidence,
 }
@@ -93,11 +129,12 @@ struct Record {
 impl Record {
     fn new(heard: LogTime) -> Self {
         Self {
-            heard,
+            heard: heard.into(),
             lines: Lines::NONE,
             total: 0,
             counted: 0,
-            logged_in: false,
+            named: Named::NONE,
+            login: None,
             added: Evidence::NONE,
         }
     }
@@ -106,9 +143,37 @@ impl Record {
         self.lines.most().max(self.total)
     }
 
-    /// Whether its guesses are none, as far as its lines have come in.
-    fn is_excused(&self) -> bool {
-        self.logged_in && self.guesses() <= MOST_EXCUSED
+    fn note(&mut self, failure: &Failure) {
+        let repeated = failure.repeated.get();
+        let column = match failure.guesses {
+            Guesses::One { passdb } => self.lines.add(passdb, repeated),
+            // One connection has one end, so a second one is another connection's, whatever
+            // its id: nobody who tries the rules by hand makes up ids.
+            Guesses::Total(total) => {
+                let total = clamp(total.saturating_mul(repeated));
+                self.total = self.total.saturating_add(total);
+                Some(END)
+            }
+        };
+        if let (Some(name), Some(column)) = (failure.name, column) {
+            self.named.add(name, column, repeated);
+        }
+    }
+
+    /// The lines about guesses that the login excuses, as far as lines have come in.
+    fn excused(&self) -> [u16; COLUMNS] {
+        let login = self.login.filter(|_| self.guesses() <= MOST_EXCUSED);
+        login.map_or([0; COLUMNS], |login| self.named.of(login))
+    }
+
+    /// The guesses that are to count.
+    fn guilt(&self) -> u16 {
+        let excused = self.excused();
+        let lines = self.lines.counts.into_iter().zip(excused);
+        let others = lines.map(|(count, excused)| count.saturating_sub(excused)).max();
+        // All but the last guess of an end are nobody's by name, unless other lines name them.
+        let own = excused.into_iter().max().unwrap_or_default();
+        others.unwrap_or_default().max(self.total.saturating_sub(own))
     }
 }
 
@@ -124,36 +189,34 @@ struct Loose {
 /// Bounded: the connection heard of least recently is forgotten first. What it had told of
 /// would then count again; nothing else depends on it.
 pub(super) struct Sessions {
-    by_id: Lru<([u8; 16], Session), Record>,
+    by_id: Lru<Id, Record>,
     loose: Lru<Key, Loose>,
-    capacity: usize,
+    most_by_id: Limit,
+    most_loose: Limit,
 }
 
 impl Sessions {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { by_id: Lru::new(), loose: Lru::new(), capacity: capacity.max(1) }
+        Self {
+            by_id: Lru::new(),
+            loose: Lru::new(),
+            most_by_id: Limit::new(capacity, "connections"),
+            most_loose: Limit::new(capacity, "clients without session ids"),
+        }
     }
 
     pub(super) fn failure(&mut self, ip: IpAddr, failure: &Failure, at: LogTime) -> Told {
         let repeated = failure.repeated.get();
         let new = match (failure.session, failure.guesses) {
-            (Some(session), guesses) => {
+            (Some(session), _) => {
                 let record = self.record(ip, session, at);
-                match guesses {
-                    Guesses::One { passdb } => record.lines.add(passdb, repeated),
-                    // One connection has one end, so a second one is another connection's,
-                    // whatever its id: nobody who tries the rules by hand makes up ids.
-                    Guesses::Total(total) => {
-                        let total = clamp(total.saturating_mul(repeated));
-                        record.total = record.total.saturating_add(total);
-                    }
-                }
-                if record.is_excused() {
+                record.note(failure);
+                let guilt = record.guilt();
+                let new = guilt.saturating_sub(record.counted);
+                record.counted = record.counted.max(guilt);
+                if new == 0 && record.excused() != [0; COLUMNS] {
                     return Told::LoggedIn;
                 }
-                let guesses = record.guesses();
-                let new = guesses.saturating_sub(record.counted);
-                record.counted = guesses;
                 self.beyond_credit(ip, new, at, failure.waited)
             }
             (None, Guesses::One { passdb }) => self.loose_line(ip, passdb, repeated, at),
@@ -168,52 +231,65 @@ impl Sessions {
     /// What the guesses of a connection added to its client's window. What they added to an
     /// earlier batch cannot be taken back any more, as that is gone.
     pub(super) fn added(&mut self, ip: IpAddr, session: Session, added: Evidence) {
-        if let Some(record) = self.by_id.get_mut(&(octets(ip), session)) {
+        if let Some(record) = self.by_id.get_mut(&id(ip, session)) {
             record.added =
                 if record.added.batch == added.batch { record.added.with(added) } else { added };
         }
     }
 
-    /// A user got in: the guesses on that connection were none (one password database after
-    /// the other was asked, a master user logged in, a typo was mended), unless there were more
-    /// than [`MOST_EXCUSED`]. Returns what had been added and is to be taken back. Lines that
-    /// the login overtook may make it too many after all; then every guess counts.
-    pub(super) fn login(&mut self, ip: IpAddr, session: Session, at: LogTime) -> Evidence {
+    /// A user got in: the guesses for that name on that connection were none (one password
+    /// database after the other was asked, a master user logged in, a typo was mended), unless
+    /// there were more than [`MOST_EXCUSED`] in all. Those for other names are what they were:
+    /// whoever has an account must not guess at those of others for ever. Returns what had
+    /// been added and is to be taken back. Lines that the login overtook may make it too many
+    /// after all; then every guess counts.
+    pub(super) fn login(
+        &mut self,
+        ip: IpAddr,
+        session: Session,
+        login: LoggedIn,
+        at: LogTime,
+    ) -> Evidence {
         let record = self.record(ip, session, at);
-        record.logged_in = true;
-        if !record.is_excused() {
+        if login.by_master {
+            record.named.was_master(login.name);
+        }
+        record.login.get_or_insert(login.name);
+        let (counted, guilt) = (record.counted, record.guilt());
+        if guilt >= counted {
             return Evidence::NONE;
         }
-        record.counted = 0;
-        std::mem::replace(&mut record.added, Evidence::NONE)
+        record.counted = guilt;
+        // What is left to count keeps its share, rounded down.
+        let kept = u64::from(record.added.sum) * u64::from(guilt) / u64::from(counted);
+        let kept = u32::try_from(kept).unwrap_or(record.added.sum);
+        let back = Evidence { sum: record.added.sum.saturating_sub(kept), ..record.added };
+        record.added.sum = kept;
+        back
     }
 
     /// `now` is the time of the oldest line that could still come.
     pub(super) fn expire(&mut self, now: LogTime) {
         let since = now.before(LATEST);
-        self.by_id.expire(|record| record.heard < since);
+        self.by_id.expire(|record| record.heard < since.into());
         self.loose.expire(|loose| loose.heard < since);
     }
 
     fn record(&mut self, ip: IpAddr, session: Session, at: LogTime) -> &mut Record {
-        let key = (octets(ip), session);
-        if self.by_id.get(&key).is_none() && self.by_id.len() >= self.capacity {
-            self.by_id.pop_oldest();
-        }
+        let key = id(ip, session);
+        self.most_by_id.make_room(&mut self.by_id, &key);
         let record = self.by_id.touch_or_insert(key, || Record::new(at));
-        if record.heard < at.before(LATEST) {
+        if record.heard < at.before(LATEST).into() {
             // Swept or not, it is over.
             *record = Record::new(at);
         }
-        record.heard = record.heard.max(at);
+        record.heard = record.heard.max(at.into());
         record
     }
 
     fn loose_line(&mut self, ip: IpAddr, passdb: Passdb, times: u32, at: LogTime) -> u16 {
         let key = Key::from(ip);
-        if self.loose.get(&key).is_none() && self.loose.len() >= self.capacity {
-            self.loose.pop_oldest();
-        }
+        self.most_loose.make_room(&mut self.loose, &key);
         let nothing = Loose { heard: at, burst: Lines::NONE, guesses: 0, credit: 0 };
         let loose = self.loose.touch_or_insert(key, || nothing);
         if loose.heard < at.before(LATEST) {
@@ -224,7 +300,7 @@ impl Sessions {
             loose.guesses = 0;
         }
         loose.heard = loose.heard.max(at);
-        loose.burst.add(passdb, times);
+        let _database = loose.burst.add(passdb, times);
         let new = loose.burst.most().saturating_sub(loose.guesses);
         loose.guesses = loose.burst.most();
         loose.credit = loose.credit.saturating_add(new);
@@ -241,13 +317,6 @@ impl Sessions {
         let used = loose.credit.min(guesses);
         loose.credit = loose.credit.saturating_sub(used);
         guesses.saturating_sub(used)
-    }
-}
-
-fn octets(ip: IpAddr) -> [u8; 16] {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 

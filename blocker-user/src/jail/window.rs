@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{key::Key, lru::Lru, policy::Count};
+use super::{key::Key, limit::Limit, lru::Lru, policy::Count};
 use crate::time::LogTime;
 
 /// The longest that a line tells back. Dovecot hangs up on a client that does not log in
@@ -30,19 +30,51 @@ pub(super) struct Moments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Evidence {
     pub(super) sum: u32,
+    /// As much of that as silent probes make up.
+    pub(super) probes: u32,
     pub(super) batch: u32,
 }
 
 impl Evidence {
     /// Of a ban that was not decided here.
-    pub(super) const NONE: Self = Self { sum: 0, batch: 0 };
+    pub(super) const NONE: Self = Self { sum: 0, probes: 0, batch: 0 };
 
     pub(super) fn with(self, more: Self) -> Self {
         if self.batch == more.batch {
-            Self { sum: self.sum.saturating_add(more.sum), ..self }
+            self.and(Added { sum: more.sum, probes: more.probes })
         } else {
             self
         }
+    }
+
+    fn and(self, more: Added) -> Self {
+        let sum = self.sum.saturating_add(more.sum);
+        Self { sum, probes: self.probes.saturating_add(more.probes), ..self }
+    }
+
+    /// Without some of its guesses.
+    pub(super) fn without(self, sum: u32) -> Self {
+        let sum = self.sum.saturating_sub(sum);
+        Self { sum, probes: self.probes.min(sum), ..self }
+    }
+
+    pub(super) fn without_probes(self) -> Self {
+        Self { sum: self.sum.saturating_sub(self.probes), probes: 0, ..self }
+    }
+}
+
+/// What a failure adds to the evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) sum: u32,
+    /// As much of that as silent probes make up.
+    pub(super) probes: u32,
+}
+
+impl Added {
+    fn scaled(self, sum: u32) -> Self {
+        let probes = u64::from(self.probes) * u64::from(sum) / u64::from(self.sum.max(1));
+        Self { sum, probes: u32::try_from(probes).unwrap_or(sum) }
     }
 }
 
@@ -54,17 +86,19 @@ struct Window {
 }
 
 impl Window {
-    fn add(&mut self, at: LogTime, sum: u32, findtime: Duration) {
+    fn add(&mut self, at: LogTime, added: Added, findtime: Duration) {
         if at > self.last {
             if self.first < at.before(findtime) {
                 let span = at.since(self.first).as_secs_f64();
                 let estimate = f64::from(self.evidence.sum) / span * findtime.as_secs_f64();
-                self.evidence.sum = round_half_even(estimate);
+                let Evidence { sum, probes, batch } = self.evidence;
+                let Added { sum, probes } = Added { sum, probes }.scaled(round_half_even(estimate));
+                self.evidence = Evidence { sum, probes, batch };
                 self.first = at.before(findtime);
             }
             self.last = at;
         }
-        self.evidence.sum = self.evidence.sum.saturating_add(sum);
+        self.evidence = self.evidence.and(added);
     }
 
     /// No failure lies inside findtime any more.
@@ -86,8 +120,7 @@ fn round_half_even(value: f64) -> u32 {
 /// What a failure has come to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
-    /// What this failure added.
-    pub(super) added: u32,
+    pub(super) added: Added,
     pub(super) evidence: Evidence,
     /// The latest of the failures.
     pub(super) last: LogTime,
@@ -98,8 +131,7 @@ pub(super) struct Windows {
     by_subject: Lru<Key, Window>,
     findtime: Duration,
     count: Count,
-    capacity: usize,
-    evicted: bool,
+    limit: Limit,
     batches: u32,
 }
 
@@ -109,8 +141,7 @@ impl Windows {
             by_subject: Lru::new(),
             findtime,
             count,
-            capacity: capacity.max(1),
-            evicted: false,
+            limit: Limit::new(capacity, "clients with failures"),
             batches: Evidence::NONE.batch,
         }
     }
@@ -120,17 +151,18 @@ impl Windows {
         &mut self,
         key: Key,
         moments: Moments,
-        sum: u32,
+        added: Added,
         batch: Option<u32>,
     ) -> Counted {
         let findtime = self.findtime;
         let Moments { from, to } = moments;
         // Those of a long connection that are out of findtime when it ends count no more.
-        let (from, sum) = if from < to.before(findtime) {
+        let (from, added) = if from < to.before(findtime) {
             let inside = findtime.as_secs_f64() / to.since(from).as_secs_f64();
-            (to.before(findtime), round_half_even(f64::from(sum) * inside).max(1))
+            let sum = round_half_even(f64::from(added.sum) * inside).max(1);
+            (to.before(findtime), added.scaled(sum))
         } else {
-            (from, sum)
+            (from, added)
         };
         let attempts = self.count == Count::Attempts;
         match self.by_subject.touch(&key) {
@@ -140,20 +172,21 @@ impl Windows {
                 // What happened more than findtime before the latest failure does not count
                 // with it, however late its line is. fail2ban counts it at its line's time.
                 if attempts && to < window.last.before(findtime) {
-                    return Counted { added: 0, evidence: window.evidence, last: window.last };
+                    let added = Added { sum: 0, probes: 0 };
+                    return Counted { added, evidence: window.evidence, last: window.last };
                 }
-                window.add(to, sum, findtime);
+                window.add(to, added, findtime);
                 if attempts {
                     window.first = window.first.min(from.max(window.last.before(findtime)));
                 }
-                Counted { added: sum, evidence: window.evidence, last: window.last }
+                Counted { added, evidence: window.evidence, last: window.last }
             }
             _ => {
-                self.make_room(&key);
+                self.limit.make_room(&mut self.by_subject, &key);
                 let batch = batch.unwrap_or_else(|| self.next_batch());
-                let evidence = Evidence { sum, batch };
+                let evidence = Evidence { batch, ..Evidence::NONE }.and(added);
                 self.by_subject.insert(key, Window { first: from, last: to, evidence });
-                Counted { added: sum, evidence, last: to }
+                Counted { added, evidence, last: to }
             }
         }
     }
@@ -165,28 +198,50 @@ impl Windows {
             return what.sum;
         }
         let missing = what.sum.saturating_sub(window.evidence.sum);
-        window.evidence.sum = window.evidence.sum.saturating_sub(what.sum);
+        window.evidence = window.evidence.without(what.sum);
         if window.evidence.sum == 0 {
             self.by_subject.remove(key);
         }
         missing
     }
 
-    /// What counts of `batch` at the moment.
-    pub(super) fn sum(&self, key: &Key, batch: u32) -> u32 {
-        let evidence = self.by_subject.get(key).map(|window| window.evidence);
-        evidence.filter(|evidence| evidence.batch == batch).map_or(0, |evidence| evidence.sum)
+    /// Takes silent probes back that count at `login` and were at most `span` after it; whether
+    /// there were any.
+    pub(super) fn take_back_probes(&mut self, key: &Key, login: LogTime, span: Duration) -> bool {
+        let Some(window) = self.by_subject.get_mut(key) else { return false };
+        let is_over = window.is_over(login, self.findtime) || window.last > login.after(span);
+        if is_over || window.evidence.probes == 0 {
+            return false;
+        }
+        window.evidence = window.evidence.without_probes();
+        if window.evidence.sum == 0 {
+            self.by_subject.remove(key);
+        }
+        true
+    }
+
+    /// What counts of `batch` at the moment `at`.
+    pub(super) fn of(&self, key: &Key, batch: u32, at: LogTime) -> Evidence {
+        let window = self.by_subject.get(key);
+        window
+            .filter(|it| it.evidence.batch == batch && !it.is_over(at, self.findtime))
+            .map_or(Evidence::NONE, |window| window.evidence)
     }
 
     /// Counts failures again whose ban was lifted. When they happened is not known any more;
     /// `at` is later than any of them.
     pub(super) fn put_back(&mut self, key: Key, at: LogTime, evidence: Evidence) {
-        if let Some(window) = self.by_subject.get_mut(&key) {
-            window.evidence = evidence;
-            return;
+        let findtime = self.findtime;
+        match self.by_subject.get_mut(&key) {
+            // One that is over may have been swept away already; it must make no difference.
+            Some(window) if !window.is_over(at, findtime) => {
+                window.evidence = evidence;
+                return;
+            }
+            _ => self.forget(&key),
         }
         if evidence.sum > 0 {
-            self.make_room(&key);
+            self.limit.make_room(&mut self.by_subject, &key);
             self.by_subject.insert(key, Window { first: at, last: at, evidence });
         }
     }
@@ -214,26 +269,11 @@ impl Windows {
         }
         self.batches
     }
-
-    fn make_room(&mut self, key: &Key) {
-        if self.by_subject.len() < self.capacity || self.by_subject.get(key).is_some() {
-            return;
-        }
-        self.by_subject.pop_oldest();
-        if !self.evicted {
-            self.evicted = true;
-            tracing::warn!(
-                "failures of {} clients are remembered, which is the limit (max_tracked): the \
-                 one heard of least recently is forgotten for each new one (said once)",
-                self.capacity
-            );
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Count, Key, Moments, Windows, round_half_even};
+    use super::{Added, Count, Key, Moments, Windows, round_half_even};
     use crate::time::LogTime;
     use std::{net::IpAddr, time::Duration};
 
@@ -243,11 +283,15 @@ mod tests {
         Key::from(IpAddr::from([192, 0, 2, 7]))
     }
 
+    fn guesses(sum: u32) -> Added {
+        Added { sum, probes: 0 }
+    }
+
     fn sums(count: Count, failures: &[(i64, i64, u32)]) -> Vec<u32> {
         let mut windows = Windows::new(FINDTIME, count, 10);
         let add = |&(from, to, sum): &(i64, i64, u32)| {
             let moments = Moments { from: LogTime::from_secs(from), to: LogTime::from_secs(to) };
-            windows.add(key(), moments, sum, None).evidence.sum
+            windows.add(key(), moments, guesses(sum), None).evidence.sum
         };
         failures.iter().map(add).collect()
     }
@@ -297,13 +341,33 @@ mod tests {
     fn what_is_taken_back_is_taken_from_its_own_batch() {
         let mut windows = Windows::new(FINDTIME, Count::Attempts, 10);
         let at = |secs| Moments { from: LogTime::from_secs(secs), to: LogTime::from_secs(secs) };
-        let first = windows.add(key(), at(0), 2, None).evidence;
+        let first = windows.add(key(), at(0), guesses(2), None).evidence;
         windows.forget(&key());
-        let second = windows.add(key(), at(1), 3, None).evidence;
+        let second = windows.add(key(), at(1), guesses(3), None).evidence;
         assert_eq!(windows.take_back(&key(), first), 2, "nothing of the first is left");
-        assert_eq!(windows.sum(&key(), second.batch), 3);
+        assert_eq!(windows.of(&key(), second.batch, LogTime::from_secs(1)), second);
         assert_eq!(windows.take_back(&key(), second), 0);
         assert_eq!(windows.len(), 0);
+    }
+
+    #[test]
+    fn probes_are_taken_back_and_guesses_stay() {
+        let mut windows = Windows::new(FINDTIME, Count::Attempts, 10);
+        let at = |secs| Moments { from: LogTime::from_secs(secs), to: LogTime::from_secs(secs) };
+        let probes = |sum| Added { sum, probes: sum };
+        windows.add(key(), at(0), probes(4), None);
+        let batch = windows.add(key(), at(500), guesses(2), None).evidence.batch;
+        // 6 in 1000 s are 4 in 600 s, and what was probes in proportion.
+        let evidence = windows.add(key(), at(1000), guesses(1), None).evidence;
+        assert_eq!((evidence.sum, evidence.probes), (5, 2));
+        let login = LogTime::from_secs(990);
+        assert!(!windows.take_back_probes(&key(), login, Duration::from_secs(9)), "too late");
+        assert!(windows.take_back_probes(&key(), login, Duration::from_secs(10)));
+        assert_eq!(windows.of(&key(), batch, login).sum, 3);
+        assert!(!windows.take_back_probes(&key(), login, FINDTIME));
+        windows.add(Key::from(IpAddr::from([192, 0, 2, 8])), at(500), probes(1), None);
+        assert!(windows.take_back_probes(&IpAddr::from([192, 0, 2, 8]).into(), login, FINDTIME));
+        assert_eq!(windows.len(), 1);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn judge(case: &Case) -> Result<Option<IpAddr>, String> {
     let mut judge = Judge::new(settings).with_filter(filter, true);
     Ok(judge.judge(case.line.as_bytes(), NOW).event.and_then(|event| match event {
         Event::Failure(failure) => (failure.rule.name == "failregex").then_some(failure.ip),
-        Event::Login { .. } => None,
+        Event::Login(_) | Event::MasterLogin(_) => None,
     }))
 }
 

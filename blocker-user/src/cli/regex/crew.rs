@@ -1,6 +1,10 @@
 //! Reads the logs one after the other and judges them: on this thread, or on several, block by
 //! block. What is printed comes in the order of the lines either way, and the memory in use is
 //! that of a fixed number of blocks.
+//!
+//! Several threads print and count what one would. Only one kind of line depends on those
+//! before it, by their times: one of an hour that DST repeats. Where a thread meets such a line
+//! it leaves the rest of the block to the one that sees all blocks in their order.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,14 +18,14 @@ use indicatif::ProgressBar;
 
 use super::{
     input::Input,
-    lines::{Clerk, Task},
+    lines::{Clerk, Rest, Task},
     tally::Tally,
 };
 use crate::source::{Block, Blocks, Fill};
 
 /// Less than this is judged before further threads have started.
 const WORTH_THREADS_BYTES: u64 = 1024 * 1024;
-/// More threads would wait for the one that reads.
+/// More threads would wait for their turn to read.
 const MAX_THREADS: usize = 8;
 
 pub(super) struct Judged {
@@ -121,7 +125,8 @@ fn alone(mut reading: Reading, task: &Task, out: &mut impl Write) -> io::Result<
     Ok(Judged { tally: clerk.tally, troubles: reading.troubles })
 }
 
-/// A block on its way from the reading thread to a judging one, to this one, and back.
+/// A block on its way from the desk to the thread that judges it, to the one that writes, and
+/// back.
 #[derive(Default)]
 struct Sheet {
     /// Which block of the row it is.
@@ -130,47 +135,55 @@ struct Sheet {
     block: Block,
     /// What is to be printed of it.
     text: Vec<u8>,
+    /// What has not been judged of it.
+    rest: Option<Rest>,
+}
+
+/// Where the threads get their blocks, one thread at a time. Who has read a block judges it, as
+/// it is in the cache of that processor.
+struct Desk {
+    free: mpsc::Receiver<Sheet>,
+    reading: Reading,
+    next_number: u64,
+    next_line: u64,
+}
+
+impl Desk {
+    /// Waits for a free sheet and puts the next lines on it; nothing at the end.
+    fn next(&mut self) -> Option<Sheet> {
+        let mut sheet = self.free.recv().ok()?;
+        self.reading.next(&mut sheet.block)?;
+        (sheet.number, sheet.first_line) = (self.next_number, self.next_line);
+        self.next_number += 1;
+        self.next_line += sheet.block.count();
+        Some(sheet)
+    }
 }
 
 fn together(
-    mut reading: Reading,
+    reading: Reading,
     task: &Task,
     threads: usize,
     out: &mut impl Write,
 ) -> io::Result<Judged> {
     let (free, to_read) = mpsc::channel();
-    let (read, to_judge) = mpsc::channel();
     let (judged, to_write) = mpsc::channel();
     for _ in 0..=2 * threads {
         // Fails only without a receiver, which is here.
         let _receiver_lives = free.send(Sheet::default());
     }
-    let to_judge = Mutex::new(to_judge);
-    thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            let mut first_line = 1;
-            for number in 0.. {
-                let Ok(mut sheet) = to_read.recv() else { break };
-                let Some(()) = reading.next(&mut sheet.block) else { break };
-                let lines = sheet.block.count();
-                sheet = Sheet { number, first_line, ..sheet };
-                first_line += lines;
-                if read.send(sheet).is_err() {
-                    break;
-                }
-            }
-            reading.troubles
-        });
+    let desk = Mutex::new(Desk { free: to_read, reading, next_number: 0, next_line: 1 });
+    let tally = thread::scope(|scope| -> io::Result<Tally> {
         let clerks: Vec<_> = (0..threads)
             .map(|_| {
-                let (to_judge, judged) = (&to_judge, judged.clone());
+                let (desk, judged) = (&desk, judged.clone());
                 scope.spawn(move || -> io::Result<Tally> {
-                    let mut clerk = Clerk::new(task);
+                    let mut clerk = Clerk::new(task).out_of_order();
                     // Waiting for a sheet and for one's turn to wait are the same here.
-                    let next = || to_judge.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    while let Ok(mut sheet) = next() {
-                        let Sheet { block, first_line, text, .. } = &mut sheet;
-                        clerk.block(block.lines(), *first_line, text)?;
+                    let next = || desk.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    while let Some(mut sheet) = next() {
+                        let Sheet { block, first_line, text, rest, .. } = &mut sheet;
+                        *rest = clerk.block(block.lines(), *first_line, text)?;
                         if judged.send(sheet).is_err() {
                             break;
                         }
@@ -180,34 +193,47 @@ fn together(
             })
             .collect();
         drop(judged);
-        let written = write_in_order(to_write, free, out);
-        let troubles = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let written = write_in_order(to_write, free, task, out);
         let mut tally = Tally::default();
         for clerk in clerks {
             tally.merge(clerk.join().unwrap_or_else(|panic| resume_unwind(panic))?);
         }
-        written.map(|()| Judged { tally, troubles })
-    })
+        tally.merge(written?);
+        Ok(tally)
+    })?;
+    let Desk { reading, .. } = desk.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Judged { tally, troubles: reading.troubles })
 }
 
-/// Both channels close when this returns, which ends the other threads.
+/// Writes what the clerks printed, and judges what they left. Both channels close when this
+/// returns, which ends the other threads.
 fn write_in_order(
     to_write: mpsc::Receiver<Sheet>,
     free: mpsc::Sender<Sheet>,
+    task: &Task,
     out: &mut impl Write,
-) -> io::Result<()> {
+) -> io::Result<Tally> {
+    let mut clerk = Clerk::new(task);
     let mut early = BTreeMap::new();
     let mut next = 0;
     for sheet in &to_write {
         early.insert(sheet.number, sheet);
         while let Some(mut sheet) = early.remove(&next) {
             next += 1;
-            out.write_all(&sheet.text)?;
-            sheet.text.clear();
+            let Sheet { block, text, rest, .. } = &mut sheet;
+            if let Some(Rest { start, first_line }) = rest.take() {
+                let left = block.lines().get(start..).unwrap_or_default();
+                clerk.block(left, first_line, text)?;
+            }
+            out.write_all(text)?;
+            text.clear();
             // Nobody takes it when everything has been read.
             let _all_read = free.send(sheet);
         }
     }
     drop((to_write, free));
-    Ok(())
+    Ok(clerk.tally)
 }
+
+#[cfg(test)]
+mod tests;

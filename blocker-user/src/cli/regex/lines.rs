@@ -62,6 +62,14 @@ struct JsonLine {
     time: Option<String>,
 }
 
+/// What a clerk leaves of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// Where in the block it starts.
+    pub(super) start: usize,
+    pub(super) first_line: u64,
+}
+
 /// Judges blocks, one after the other or as one of several.
 pub(super) struct Clerk<'t> {
     task: &'t Task,
@@ -78,18 +86,24 @@ impl<'t> Clerk<'t> {
         Self { task, judge, tally: Tally::default() }
     }
 
+    /// For one of several clerks. See [`Clerk::block`].
+    pub(super) fn out_of_order(self) -> Self {
+        Self { judge: self.judge.out_of_order(), ..self }
+    }
+
     /// Judges `block`, whose first line has the number `first_line`, and appends to `out` what
-    /// is to be printed of it.
+    /// is to be printed of it. One of several leaves the rest of a block to the one who sees the
+    /// blocks in order, from the first line on that only the lines before it can date.
     pub(super) fn block(
         &mut self,
         block: &[u8],
         first_line: u64,
         out: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Rest>> {
         let Self { task, judge, tally } = self;
         let Task { criteria: Criteria { mode, .. }, now, printing, .. } = task;
         let mut number = first_line;
-        judge.each_line(block, *now, |line, judgement| {
+        let start = judge.each_line(block, *now, |line, judgement| {
             let fate = fate(judgement);
             tally.count(judgement, fate);
             match printing.format {
@@ -113,8 +127,9 @@ impl<'t> Clerk<'t> {
                 },
             }
             number += 1;
-            Ok(())
-        })
+            Ok::<_, io::Error>(())
+        })?;
+        Ok((start < block.len()).then_some(Rest { start, first_line: number }))
     }
 }
 
@@ -122,7 +137,7 @@ fn fate(judgement: &Judgement) -> Fate {
     match judgement.event {
         Some(Event::Failure(failure)) => Fate::Matched { ip: failure.ip, rule: failure.rule.name },
         _ if judgement.is_ignored => Fate::Ignored,
-        Some(Event::Login { .. }) | None => Fate::Missed,
+        Some(Event::Login(_) | Event::MasterLogin(_)) | None => Fate::Missed,
     }
 }
 

@@ -51,7 +51,7 @@ impl Tally {
             }
             Fate::Missed => {
                 self.missed.count += 1;
-                self.logins += u64::from(matches!(judgement.event, Some(Event::Login { .. })));
+                self.logins += u64::from(matches!(judgement.event, Some(Event::Login(_))));
             }
             Fate::Ignored => self.ignored.count += 1,
         }

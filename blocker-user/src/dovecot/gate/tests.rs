@@ -22,10 +22,11 @@ fn judge() -> Judge {
 /// The judgements on the lines of a chunk, through the gate.
 fn through_the_gate(chunk: &[u8]) -> Vec<(Vec<u8>, Judgement)> {
     let mut judged = Vec::new();
-    let Ok(()) = judge().each_line(chunk, NOW, |line, judgement| {
+    let Ok(len) = judge().each_line(chunk, NOW, |line, judgement| {
         judged.push((line.to_vec(), *judgement));
         Ok::<_, std::convert::Infallible>(())
     });
+    assert_eq!(len, chunk.len());
     judged
 }
 
@@ -75,6 +76,17 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         Just("Nov 24 16:59:00 "),
         Just("2026-11-24T16:59:00.5Z "),
+        Just("2026-11-24T16:59:00.123456Z "),
+        Just("2026-11-24T16:59:00,7Z "),
+        Just("2026-11-24T16:59:00Z "),
+        Just("2026-11-31T16:59:00.5Z "),
+        Just("Nov 24 16:59:00.25 "),
+        Just("[Nov 24 16:59:00.5] "),
+        Just("[Nov 24 16:59:00.125] "),
+        Just("1795539600.5 "),
+        Just("1795539600.25 "),
+        Just("<22>1 2026-11-24T16:59:00.5Z "),
+        Just("<22>2026-11-24T16:59:00.5Z "),
         Just("<22>1 2026-11-24T16:59:00Z "),
         Just("Nov 24 16:59:00 2026 "),
         Just("Nov 24 16:59:00 CET "),
@@ -106,7 +118,46 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         any::<prop::sample::Index>(),
     )
         .prop_map(|(line, at)| line[..at.index(line.len() + 1)].to_vec());
-    prop_oneof![real, made, cut]
+    prop_oneof![real, made, cut, changed()]
+}
+
+/// A line of a real daemon with pieces in it that matter elsewhere.
+pub(in crate::dovecot) fn changed() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just("rip=203.0.113.9, "),
+        Just(" rip=192.0.2.7,"),
+        Just(", rip=2001:db8::7"),
+        Just(": user=<>"),
+        Just("): "),
+        Just("): rip="),
+        Just(" (auth failed, 3 attempts in 2 secs)"),
+        Just("3/5 successful auths"),
+        Just("1/2 successful auths in 7 secs)"),
+        Just(" attempts"),
+        Just("Too many invalid "),
+        Just("SSL routines:x:sslv3 alert bad certificate"),
+        Just("queue full"),
+        Just("shutting down"),
+        Just("Input buffer full"),
+        Just("session=<AAAAAAAAAADAAAIH>"),
+        Just("auth: "),
+        Just(".5"),
+        Just("<"),
+        Just(">"),
+        "[ -~]{1,3}".prop_map(|text| &*text.leak()),
+    ];
+    let change = (any::<prop::sample::Index>(), 0_usize..8, piece);
+    let corpus: Vec<&[u8]> = corpus_lines().collect();
+    (proptest::sample::select(corpus), proptest::collection::vec(change, 0..4)).prop_map(
+        |(line, changes)| {
+            let mut line = line.to_vec();
+            for (at, len, piece) in changes {
+                let at = at.index(line.len() + 1);
+                line.splice(at..line.len().min(at + len), piece.bytes());
+            }
+            line
+        },
+    )
 }
 
 proptest! {

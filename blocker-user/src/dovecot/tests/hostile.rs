@@ -155,7 +155,8 @@ proptest! {
         let Template { line, peer } = template.with_name(&name).with_mechanism(&mechanism);
         let found = judge(Mode::Aggressive, line.as_bytes()).map(|event| match event {
             Event::Failure(failure) => failure.ip,
-            Event::Login { ip, .. } => ip,
+            Event::Login(login) => login.ip,
+            Event::MasterLogin(_) => panic!("no master logged in"),
         });
         // Beside a quoted password, two addresses that differ make a line that says nothing.
         let may_be_silent = line.contains("given password: ") || line.contains("(username: ");

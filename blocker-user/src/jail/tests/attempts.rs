@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{GUESS, PROBE, address, failure, is_ban, policy, secs, with};
 use crate::{
-    dovecot::{Failure, Guesses, Passdb, Session},
+    dovecot::{Failure, Guesses, Login, Name, Passdb, Session},
     jail::{Count, Jail, LoginOutcome, Outcome, Policy, Spared},
 };
 
@@ -14,9 +14,28 @@ fn session(number: u64) -> Session {
     Session::from_number(number)
 }
 
-fn one(connection: Option<u64>, passdb: u32) -> Failure {
+/// A login as the user whom the lines here name, unless they say otherwise.
+fn log_in(jail: &mut Jail, connection: u64, at: i64) -> LoginOutcome {
+    log_in_as(jail, "alice", connection, at)
+}
+
+fn log_in_as(jail: &mut Jail, name: &str, connection: u64, at: i64) -> LoginOutcome {
+    let login = Login {
+        ip: address(7),
+        session: Some(session(connection)),
+        name: Name::new(name.as_bytes()),
+    };
+    jail.login(&login, secs(at), secs(at))
+}
+
+fn named(name: &str, failure: Failure) -> Failure {
+    Failure { name: Name::new(name.as_bytes()), ..failure }
+}
+
+fn one(connection: Option<u64>, passdb: u16) -> Failure {
     Failure {
         session: connection.map(session),
+        name: Name::new(b"alice"),
         guesses: Guesses::One { passdb: Passdb::from_number(passdb) },
         ..failure(address(7), &GUESS)
     }
@@ -25,6 +44,7 @@ fn one(connection: Option<u64>, passdb: u32) -> Failure {
 fn total(connection: Option<u64>, guesses: u32, waited: u64) -> Failure {
     Failure {
         session: connection.map(session),
+        name: Name::new(b"alice"),
         guesses: Guesses::Total(guesses),
         waited: Duration::from_secs(waited),
         ..failure(address(7), &GUESS)
@@ -111,13 +131,13 @@ fn a_guess_told_without_an_id_hides_no_later_one() {
 fn a_typo_before_the_right_password_is_taken_back() {
     let mut jail = lenient();
     assert_eq!(read(&mut jail, &[one(Some(1), 1), one(Some(2), 1)], 0), 2);
-    let login = jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    let login = log_in(&mut jail, 1, 1);
     assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
     assert_eq!(read(&mut jail, &[one(Some(2), 1)], 2), 2);
     // A line of the first connection that was overtaken by the login.
     let late = jail.failure(&one(Some(1), 1), secs(2), secs(2));
     assert_eq!(late, Outcome::Spared(Spared::LoggedIn));
-    let again = jail.login(address(7), Some(session(1)), secs(3), secs(3));
+    let again = log_in(&mut jail, 1, 3);
     assert_eq!(again, LoginOutcome::Noted, "nothing is taken back twice");
 }
 
@@ -128,22 +148,100 @@ fn a_login_excuses_three_guesses_on_its_connection() {
     let guess = [one(Some(1), 1), one(Some(1), 2)];
     let lines = [&guess[..], &guess, &guess, &[total(Some(1), 3, 9)]].concat();
     assert_eq!(read(&mut jail, &lines, 0), 3);
-    let login = jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    let login = log_in(&mut jail, 1, 1);
     assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
     assert_eq!(read(&mut jail, &[one(Some(2), 1)], 2), 1);
+}
+
+#[test]
+fn a_valid_account_buys_no_guesses_at_those_of_others() {
+    // Two wrong passwords of alice on each connection, and then mallory's own right one.
+    for lines in [vec![one(Some(0), 1); 2], vec![total(Some(0), 2, 5)]] {
+        let mut jail = with(Policy { maxretry: NonZeroU32::new(7).unwrap(), ..policy() });
+        let mut banned = false;
+        for connection in 0..4 {
+            for line in &lines {
+                let line = Failure { session: Some(session(connection)), ..*line };
+                banned |= is_ban(jail.failure(&line, secs(0), secs(0)));
+            }
+            assert_eq!(log_in_as(&mut jail, "mallory", connection, 1), LoginOutcome::Noted);
+        }
+        assert!(banned, "{lines:?}");
+        assert_eq!(jail.currently_banned(), 1);
+    }
+}
+
+#[test]
+fn of_guesses_for_several_names_a_login_excuses_those_for_its_own() {
+    let mut jail = lenient();
+    let mallory = named("mallory", one(Some(1), 1));
+    assert_eq!(read(&mut jail, &[one(Some(1), 1), mallory, one(Some(1), 1)], 0), 3);
+    let login = log_in_as(&mut jail, "mallory", 1, 1);
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    assert_eq!(read(&mut jail, &[one(Some(2), 1)], 1), 3, "two for alice stay");
+    // Each of two databases knows one of them only, and has a line for the other.
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[one(Some(1), 1), named("mallory", one(Some(1), 2))], 0), 1);
+    assert_eq!(log_in_as(&mut jail, "mallory", 1, 1), LoginOutcome::Noted);
+    // A name that came too late to be kept, and one that is not there.
+    let mut jail = lenient();
+    let nobodys = Failure { name: None, ..one(Some(1), 1) };
+    assert_eq!(read(&mut jail, &[nobodys], 0), 1);
+    assert_eq!(log_in(&mut jail, 1, 1), LoginOutcome::Noted);
+    assert_eq!(log_in(&mut jail, 2, 1), LoginOutcome::Noted);
+    assert_eq!(read(&mut jail, &[Failure { session: Some(session(2)), ..nobodys }], 2), 2);
+}
+
+#[test]
+fn an_end_names_somebody_for_its_last_guess_only() {
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[total(Some(1), 1, 2)], 0), 1);
+    let login = log_in(&mut jail, 1, 1);
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    assert_eq!(read(&mut jail, &[total(Some(2), 3, 2)], 2), 3);
+    let login = log_in(&mut jail, 2, 3);
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    assert_eq!(read(&mut jail, &[one(Some(3), 1)], 4), 3, "two of the three stay");
+}
+
+#[test]
+fn a_name_with_its_domain_and_one_without_are_one_user() {
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[named("Alice", one(Some(1), 1))], 0), 1);
+    let login = log_in_as(&mut jail, "alice@example.org", 1, 1);
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    assert_eq!(read(&mut jail, &[named("alice@example.net", one(Some(2), 1))], 2), 1);
+    assert_eq!(log_in_as(&mut jail, "alice@example.org", 2, 3), LoginOutcome::Noted);
+}
+
+#[test]
+fn a_masters_typo_is_taken_back_when_the_master_gets_in() {
+    let guess = |connection| Failure { name: Some(Name::MASTER), ..one(Some(connection), 1) };
+    let mut jail = lenient();
+    assert_eq!(read(&mut jail, &[guess(1)], 0), 1);
+    jail.master_login(Name::new(b"alice").unwrap(), secs(1));
+    let login = log_in(&mut jail, 1, 1);
+    assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{login:?}");
+    // That was one login's. Whoever has no master's password has guessed at it.
+    assert_eq!(read(&mut jail, &[guess(2)], 2), 1);
+    assert_eq!(log_in(&mut jail, 2, 2), LoginOutcome::Noted);
+    jail.master_login(Name::new(b"alice").unwrap(), secs(3));
+    assert_eq!(log_in_as(&mut jail, "mallory", 2, 3), LoginOutcome::Noted);
+    assert_eq!(read(&mut jail, &[guess(3)], 4), 2);
+    assert_eq!(log_in(&mut jail, 3, 60), LoginOutcome::Noted, "too late for it");
 }
 
 #[test]
 fn a_login_excuses_nothing_on_a_connection_with_more_guesses() {
     let mut jail = lenient();
     assert_eq!(read(&mut jail, &vec![one(Some(1), 1); 4], 0), 4);
-    let login = jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    let login = log_in(&mut jail, 1, 1);
     assert_eq!(login, LoginOutcome::Noted);
     assert_eq!(read(&mut jail, &[one(Some(1), 1)], 2), 5, "nor later ones");
 
     let mut jail = with(policy());
     assert!(is_ban(jail.failure(&total(Some(1), 4, 20), secs(0), secs(0))));
-    jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    log_in(&mut jail, 1, 1);
     assert_eq!(jail.currently_banned(), 1, "a valid account buys no guesses");
 }
 
@@ -151,13 +249,13 @@ fn a_login_excuses_nothing_on_a_connection_with_more_guesses() {
 fn guesses_that_a_login_overtook_count_once_they_are_too_many() {
     let mut jail = lenient();
     assert_eq!(read(&mut jail, &[one(Some(1), 1)], 0), 1);
-    jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    log_in(&mut jail, 1, 1);
     for _ in 2..=3 {
         let late = jail.failure(&one(Some(1), 1), secs(1), secs(1));
         assert_eq!(late, Outcome::Spared(Spared::LoggedIn));
     }
     assert_eq!(read(&mut jail, &[one(Some(1), 1)], 1), 4, "all four, each once");
-    let again = jail.login(address(7), Some(session(1)), secs(2), secs(2));
+    let again = log_in(&mut jail, 1, 2);
     assert_eq!(again, LoginOutcome::Noted);
 }
 
@@ -170,10 +268,10 @@ fn a_ban_that_only_logins_made_is_lifted() {
     // Seven are known: three that banned, three that would have prolonged it, one more. With
     // four taken back, three are left, which is a ban.
     for connection in 1..=4 {
-        let login = jail.login(address(7), Some(session(connection)), secs(1), secs(1));
+        let login = log_in(&mut jail, connection, 1);
         assert!(matches!(login, LoginOutcome::TakenBack { .. }), "{connection}: {login:?}");
     }
-    let login = jail.login(address(7), Some(session(5)), secs(1), secs(1));
+    let login = log_in(&mut jail, 5, 1);
     assert!(matches!(login, LoginOutcome::Lifted { .. }), "{login:?}");
     assert_eq!(jail.currently_banned(), 0);
     // The other two still count.
@@ -185,9 +283,9 @@ fn a_ban_by_hand_is_not_lifted_by_a_login() {
     let mut jail = with(policy());
     read(&mut jail, &[one(Some(1), 1), one(Some(2), 1)], 0);
     jail.adopt(policy().subject(address(7)), None);
-    jail.login(address(7), Some(session(1)), secs(1), secs(1));
+    log_in(&mut jail, 1, 1);
     read(&mut jail, &[one(Some(3), 1), one(Some(4), 1), one(Some(5), 1)], 2);
-    jail.login(address(7), Some(session(3)), secs(3), secs(3));
+    log_in(&mut jail, 3, 3);
     assert_eq!(jail.currently_banned(), 1);
 }
 
@@ -210,16 +308,18 @@ proptest! {
     /// The lines of some connections, in whatever order, come to the guesses there were.
     #[test]
     fn the_order_of_lines_does_not_matter(
-        connections in proptest::collection::vec((1_u32..6, 0_u32..3, any::<bool>(), any::<bool>()), 1..12),
+        connections in proptest::collection::vec((1_u32..6, 0_u16..3, any::<bool>(), any::<bool>()), 1..12),
         seed in any::<u64>(),
     ) {
         let mut lines = Vec::new();
         let mut expected = 0;
         for (id, &(guesses, passdbs, ends, logs_in)) in (0..).zip(&connections) {
-            let ends = ends || passdbs == 0;
+            // Dovecot writes no such line for a connection whose user got in.
+            let ends = !logs_in && (ends || passdbs == 0);
             lines.extend((0..passdbs).flat_map(|db| (0..guesses).map(move |_| Some(one(Some(id), db)))));
             lines.extend(ends.then(|| Some(total(Some(id), guesses, 0))));
-            expected += if logs_in && guesses <= 3 { 0 } else { guesses };
+            let is_told = passdbs > 0 || ends;
+            expected += if !is_told || (logs_in && guesses <= 3) { 0 } else { guesses };
             if logs_in { lines.push(None); }
             let marks = lines.len();
             prop_assert!(marks > 0);
@@ -235,7 +335,7 @@ proptest! {
                 Some(line) => drop(jail.failure(&line, secs(0), secs(0))),
                 None => {
                     let id = logins.pop().unwrap();
-                    jail.login(address(7), Some(session(id)), secs(0), secs(0));
+                    log_in(&mut jail, id, 0);
                 }
             }
         }

@@ -2,10 +2,10 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::{GUESS, PROBE, address, fail, failure, ip, is_ban, jail, policy, secs, with};
+use super::{GUESS, PROBE, address, fail, failure, ip, is_ban, jail, log_in, policy, secs, with};
 use crate::{
-    dovecot::Rule,
-    jail::{Ban, Bantime, Jail, Outcome, Policy, Spared},
+    dovecot::{Failure, Guesses, Passdb, Rule, Session},
+    jail::{Ban, Bantime, Count, Increment, Jail, Outcome, Policy, Spared},
 };
 
 #[test]
@@ -76,26 +76,65 @@ fn ignored_addresses_and_the_host_itself_are_never_counted() {
 #[test]
 fn probes_after_a_login_are_forgiven_but_wrong_passwords_are_not() {
     let mut jail = jail();
-    jail.login(ip("192.0.2.7"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("192.0.2.7"), 0);
     assert_eq!(fail(&mut jail, "192.0.2.7", 9, 86_400), Outcome::Spared(Spared::Authenticated));
     let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(5), secs(5));
     guess(&mut jail);
     guess(&mut jail);
     assert!(is_ban(guess(&mut jail)));
     let mut jail = super::jail();
-    jail.login(ip("192.0.2.7"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("192.0.2.7"), 0);
     assert!(is_ban(fail(&mut jail, "192.0.2.7", 3, 86_401)), "a login does not last for ever");
+}
+
+#[test]
+fn probes_before_a_login_are_forgiven_but_wrong_passwords_are_not() {
+    let play = |policy: Policy| {
+        let mut jail = with(policy);
+        fail(&mut jail, "192.0.2.7", 2, 0);
+        log_in(&mut jail, ip("192.0.2.7"), 5);
+        let typo = failure(ip("192.0.2.7"), &GUESS);
+        (0..3).position(|_| is_ban(jail.failure(&typo, secs(6), secs(6))))
+    };
+    assert_eq!(play(policy()), Some(2), "three wrong passwords, and no probe");
+    assert_eq!(play(Policy { count: Count::Lines, ..policy() }), Some(0), "as in fail2ban");
+    let never = Policy { ignore_authenticated: Duration::ZERO, ..policy() };
+    assert_eq!(play(never), Some(0), "as in fail2ban");
+
+    let mut jail = jail();
+    let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(1), secs(1));
+    guess(&mut jail);
+    guess(&mut jail);
+    log_in(&mut jail, ip("192.0.2.7"), 5);
+    assert!(is_ban(guess(&mut jail)));
+}
+
+#[test]
+fn a_ban_that_only_probes_made_is_lifted_by_a_login() {
+    let mut jail = jail();
+    assert!(is_ban(fail(&mut jail, "192.0.2.7", 3, 0)));
+    log_in(&mut jail, ip("192.0.2.7"), 5);
+    assert_eq!((jail.currently_banned(), jail.currently_failed()), (0, 0));
+    let guess = |jail: &mut Jail| jail.failure(&failure(ip("192.0.2.7"), &GUESS), secs(6), secs(6));
+    guess(&mut jail);
+    guess(&mut jail);
+    assert!(is_ban(guess(&mut jail)));
+    log_in(&mut jail, ip("192.0.2.7"), 7);
+    assert_eq!(jail.currently_banned(), 1, "of guesses alone");
+    jail.adopt("192.0.2.8/32".parse().unwrap(), None);
+    log_in(&mut jail, ip("192.0.2.8"), 7);
+    assert_eq!(jail.currently_banned(), 2, "by hand");
 }
 
 #[test]
 fn a_login_protects_the_prefix_that_its_failures_would_count_for() {
     let mut jail = jail();
-    jail.login(ip("2001:db8:0:1::a"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("2001:db8:0:1::a"), 0);
     let spared = Outcome::Spared(Spared::Authenticated);
     assert_eq!(fail(&mut jail, "2001:db8:0:1::b", 9, 1), spared);
     assert!(is_ban(fail(&mut jail, "2001:db8:0:2::b", 3, 1)), "another's prefix");
     let mut jail = with(Policy { ipv6_prefix: 128, ..policy() });
-    jail.login(ip("2001:db8:0:1::a"), None, secs(0), secs(0));
+    log_in(&mut jail, ip("2001:db8:0:1::a"), 0);
     assert!(is_ban(fail(&mut jail, "2001:db8:0:1::b", 3, 1)), "each address by itself");
 }
 
@@ -179,4 +218,44 @@ fn a_name_on_the_ignore_list_is_what_it_stands_for_now() {
 
 fn counted(subject: &str, attempts: u32) -> Outcome {
     Outcome::Counted { subject: subject.parse().unwrap(), guesses: 1, attempts, maxretry: 3 }
+}
+
+/// What is logged while `play` runs.
+fn logged(play: impl FnOnce()) -> String {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let writer = std::sync::Mutex::new(writer);
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, play);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    text
+}
+
+#[test]
+fn every_table_says_once_that_it_is_full() {
+    let said = logged(|| {
+        let increment = Increment { enabled: true, ..Increment::default() };
+        let mut jail = with(Policy { max_tracked: 2, increment, ..policy() });
+        for client in 0..9 {
+            let session = Some(Session::from_number(client.into()));
+            let guesses = Guesses::One { passdb: Passdb::from_number(1) };
+            let guess = Failure { guesses, ..failure(address(client), &GUESS) };
+            jail.failure(&guess, secs(0), secs(0));
+            jail.failure(&Failure { session, ..guess }, secs(0), secs(0));
+            log_in(&mut jail, address(client), 0);
+        }
+        for client in 20..29 {
+            let many = Failure { guesses: Guesses::Total(9), ..failure(address(client), &GUESS) };
+            assert!(is_ban(jail.failure(&many, secs(0), secs(0))));
+        }
+    });
+    for what in [
+        "2 clients with failures are remembered",
+        "2 clients that logged in are remembered",
+        "2 clients that were banned before are remembered",
+        "2 connections are remembered",
+        "2 clients without session ids are remembered",
+    ] {
+        assert_eq!(said.matches(what).count(), 1, "{what}: {said}");
+    }
 }

@@ -6,11 +6,15 @@ mod increments;
 mod model;
 mod world;
 
-use std::{net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use super::{Bantime, IgnoreList, Jail, Outcome, Policy};
 use crate::{
-    dovecot::{Failure, Mode, Place, Rule},
+    dovecot::{Failure, Login, Mode, Place, Rule},
     time::LogTime,
 };
 
@@ -58,6 +62,14 @@ fn address(client: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, client])
 }
 
+/// Client 0, 1 or 2 by its own address; 3 and 4 are one client, whose address changes.
+fn a_client(number: u8) -> (u8, IpAddr) {
+    match number {
+        0..3 => (number, address(number)),
+        _ => (3, IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number.into()))),
+    }
+}
+
 /// Fails `times` times from `from` at `at` and returns the last outcome.
 fn fail(jail: &mut Jail, from: &str, times: u32, at: i64) -> Outcome {
     (0..times).map(|_| jail.failure(&failure(ip(from), &PROBE), secs(at), secs(at))).last().unwrap()
@@ -65,6 +77,12 @@ fn fail(jail: &mut Jail, from: &str, times: u32, at: i64) -> Outcome {
 
 fn failure(from: impl Into<IpAddr>, rule: &'static Rule) -> Failure {
     Failure::new(from.into(), rule)
+}
+
+/// A login on a connection of which nothing else is known.
+fn log_in(jail: &mut Jail, from: impl Into<IpAddr>, at: i64) {
+    let login = Login { ip: from.into(), session: None, name: None };
+    jail.login(&login, secs(at), secs(at));
 }
 
 fn is_ban(outcome: Outcome) -> bool {

@@ -2,10 +2,14 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use proptest::prelude::*;
 
-use super::{GUESS, PROBE, address, failure, is_ban, policy, secs, with};
-use crate::jail::{Outcome, Policy, Spared};
+use super::{GUESS, PROBE, a_client, failure, is_ban, policy, secs, with};
+use crate::{
+    dovecot::Login,
+    jail::{LoginOutcome, Outcome, Policy, Spared},
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -16,7 +20,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let client = 0_u8..4;
+    let client = 0_u8..5;
     let step = prop_oneof![
         6 => (client.clone(), any::<bool>())
             .prop_map(|(client, probe)| Step::Failure { client, probe }),
@@ -27,10 +31,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..200)
 }
 
+/// One failure of `who`.
+#[derive(Clone, Copy)]
+struct Failed {
+    who: u8,
+    at: i64,
+    probe: bool,
+    /// It counts no more.
+    forgiven: bool,
+}
+
 /// Everything that happened, kept for ever and searched from the start each time.
 #[derive(Default)]
 struct Model {
-    failures: Vec<(u8, i64)>,
+    failures: Vec<Failed>,
+    /// Those that led to the ban in force, or to none longer.
+    behind: Vec<Failed>,
     logins: Vec<(u8, i64)>,
     bans: Vec<(u8, i64)>,
 }
@@ -39,6 +55,38 @@ impl Model {
     fn banned(&self, client: u8, now: i64) -> bool {
         self.bans.iter().any(|&(who, end)| who == client && end >= now)
     }
+
+    /// The failures of `client` were too many.
+    fn were_too_many(&mut self, client: u8) {
+        self.behind.extend(self.failures.iter().filter(|failed| failed.who == client));
+        self.failures.retain(|failed| failed.who != client);
+    }
+
+    fn forget(&mut self, client: u8) {
+        self.failures.retain(|failed| failed.who != client);
+        self.behind.retain(|failed| failed.who != client);
+        self.bans.retain(|&(who, _)| who != client);
+    }
+
+    /// A login: no probe counts any more, before it or behind a ban. Returns how many guesses
+    /// are left of a ban that there were probes behind.
+    fn log_in(&mut self, client: u8, now: i64) -> Option<usize> {
+        self.logins.push((client, now));
+        let counts = |it: &Failed| it.who == client && it.probe && !it.forgiven;
+        let was_probed = self.banned(client, now) && self.behind.iter().any(counts);
+        let all = self.behind.iter_mut().chain(&mut self.failures);
+        let all = all.filter(|failed| failed.who == client);
+        let left = all.map(|failed| {
+            failed.forgiven |= failed.probe;
+            usize::from(!failed.forgiven)
+        });
+        let left = left.sum();
+        was_probed.then_some(left)
+    }
+}
+
+fn subject(who: u8) -> IpNet {
+    policy().subject(a_client(who).1)
 }
 
 proptest! {
@@ -54,50 +102,72 @@ proptest! {
                 Step::Wait(span) => {
                     now += i64::from(span);
                     for ended in jail.expire(secs(now)) {
-                        let IpAddr::V4(ended) = ended.addr() else { unreachable!() };
-                        prop_assert!(!model.banned(ended.octets()[3], now));
+                        let is_it = |&(who, _): &(u8, i64)| subject(who) == ended;
+                        let ends = model.bans.iter().filter(|ban| is_it(ban)).map(|ban| ban.1);
+                        prop_assert!(ends.max().is_some_and(|end| end < now));
                     }
                 }
                 Step::Login { client } => {
-                    jail.login(address(client), None, secs(now), secs(now));
-                    model.logins.push((client, now));
+                    let (who, ip) = a_client(client);
+                    let login = Login { ip, session: None, name: None };
+                    let outcome = jail.login(&login, secs(now), secs(now));
+                    let left = model.log_in(who, now);
+                    let is_lifted = matches!(outcome, LoginOutcome::Lifted { .. });
+                    // Where failures have slipped out of findtime, not all that is left counts.
+                    prop_assert!(!is_lifted || left.is_some());
+                    prop_assert!(is_lifted || left.is_none_or(|left| left >= 3));
+                    if is_lifted {
+                        model.bans.retain(|&(banned, _)| banned != who);
+                        let (back, behind) = model.behind.iter().partition(|it| it.who == who);
+                        model.behind = behind;
+                        let back: Vec<Failed> = back;
+                        model.failures.extend(back);
+                    }
                 }
                 Step::Pardon { client } => {
-                    jail.pardon(&policy().subject(address(client)));
-                    model.failures.retain(|&(who, _)| who != client);
-                    model.bans.retain(|&(who, _)| who != client);
+                    let (who, _) = a_client(client);
+                    jail.pardon(&subject(who));
+                    model.forget(who);
                 }
                 Step::Failure { client, probe } => {
                     let rule = if probe { &PROBE } else { &GUESS };
-                    let outcome = jail.failure(&failure(address(client), rule), secs(now), secs(now));
+                    let (client, ip) = a_client(client);
+                    let outcome = jail.failure(&failure(ip, rule), secs(now), secs(now));
                     let known = model.logins.iter().any(|&(who, at)| who == client && at >= now - 86_400);
                     if probe && known {
                         prop_assert_eq!(outcome, Outcome::Spared(Spared::Authenticated));
                         continue;
                     }
-                    model.failures.push((client, now));
-                    let since = |from: i64| {
-                        let counts = |&&(who, at): &&(u8, i64)| who == client && at >= from;
-                        model.failures.iter().filter(counts).count()
-                    };
-                    let (ever, lately) = (since(i64::MIN), since(now - 600));
+                    model.failures.push(Failed {
+                        who: client,
+                        at: now,
+                        probe,
+                        forgiven: false,
+                    });
+                    let counts = |it: &&Failed| it.who == client && !it.forgiven;
+                    let ever = model.failures.iter().filter(counts).count();
+                    let has_slipped = model.failures.iter()
+                        .any(|it| it.who == client && it.at < now - 600);
                     match outcome {
                         Outcome::Counted { attempts, .. } => {
-                            // Once a failure has slipped out of findtime, fail2ban estimates;
-                            // up to then its count is exact.
-                            prop_assert!(lately < ever || ever < 3, "{ever} failures, no ban");
+                            // Once a failure has slipped out of findtime, fail2ban estimates,
+                            // up to then its count is exact. One that was forgiven can do that.
+                            prop_assert!(has_slipped || ever < 3, "{ever} failures, no ban");
                             prop_assert!(attempts as usize <= ever);
                         }
                         Outcome::Banned(ban) | Outcome::Prolonged(ban) => {
                             prop_assert!(ever >= 3);
                             prop_assert_eq!(is_ban(outcome), !model.banned(client, now));
+                            if is_ban(outcome) {
+                                model.behind.retain(|failed| failed.who != client);
+                            }
                             prop_assert_eq!(ban.expires, Some(secs(now + 3600)));
                             model.bans.push((client, now + 3600));
-                            model.failures.retain(|&(who, _)| who != client);
+                            model.were_too_many(client);
                         }
                         Outcome::AlreadyBanned { .. } => {
                             prop_assert!(model.banned(client, now));
-                            model.failures.retain(|&(who, _)| who != client);
+                            model.were_too_many(client);
                         }
                         Outcome::Spared(why) => prop_assert!(false, "{why:?}"),
                     }

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{GUESS, PROBE, address, ip, policy, secs, with};
+use super::{GUESS, PROBE, a_client, address, ip, policy, secs, with};
 use crate::{
-    dovecot::{Failure, Guesses, Passdb, Session},
+    dovecot::{Failure, Guesses, Login, Name, Passdb, Session},
     jail::{Increment, LoginOutcome, Outcome, Policy, Spared},
     time::LogTime,
 };
@@ -21,17 +21,23 @@ enum Step {
     Guess {
         client: u8,
         connection: u64,
-        passdb: u32,
+        passdb: u16,
+        name: &'static str,
     },
     End {
         client: u8,
         connection: u64,
         guesses: u32,
         waited: u16,
+        name: &'static str,
     },
     Login {
         client: u8,
         connection: u64,
+        name: &'static str,
+    },
+    MasterLogin {
+        name: &'static str,
     },
     /// What is written at that time is dated to this long before it.
     Stray(u16),
@@ -41,14 +47,19 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let (client, connection) = (0_u8..4, 0_u64..30);
+    let (client, connection) = (0_u8..5, 0_u64..30);
+    let name = proptest::sample::select(&["alice", "alice@example.org", "mallory", ""][..]);
     let step = prop_oneof![
         3 => (client.clone(), 0_u16..200).prop_map(|(client, waited)| Step::Probe { client, waited }),
-        5 => (client.clone(), connection.clone(), 0_u32..2)
-            .prop_map(|(client, connection, passdb)| Step::Guess { client, connection, passdb }),
-        2 => (client.clone(), connection.clone(), 1_u32..6, 0_u16..200).prop_map(
-            |(client, connection, guesses, waited)| Step::End { client, connection, guesses, waited }),
-        2 => (client, connection).prop_map(|(client, connection)| Step::Login { client, connection }),
+        5 => (client.clone(), connection.clone(), 0_u16..2, name.clone()).prop_map(
+            |(client, connection, passdb, name)| Step::Guess { client, connection, passdb, name }),
+        2 => (client.clone(), connection.clone(), 1_u32..6, 0_u16..200, name.clone()).prop_map(
+            |(client, connection, guesses, waited, name)| {
+                Step::End { client, connection, guesses, waited, name }
+            }),
+        2 => (client, connection, name.clone())
+            .prop_map(|(client, connection, name)| Step::Login { client, connection, name }),
+        1 => name.prop_map(|name| Step::MasterLogin { name }),
         1 => (0_u16..900).prop_map(Step::Stray),
         4 => (0_u16..900).prop_map(Step::Wait),
         2 => Just(Step::Sweep),
@@ -67,6 +78,11 @@ fn world() -> Policy {
         },
         ..policy()
     }
+}
+
+/// The empty name is a master's on the line of a guess.
+fn named(name: &str) -> Option<Name> {
+    Some(Name::new(name.as_bytes()).unwrap_or(Name::MASTER))
 }
 
 /// Ends of bans in force by client, and what was said.
@@ -99,34 +115,43 @@ fn live(steps: &[Step], sweeps: bool) -> Result<Diary, TestCaseError> {
             }
             Ok(())
         };
-        let on = |client: u8, rule, connection: Option<u64>, guesses, waited: u16| Failure {
+        let on = |ip, rule, connection: Option<u64>, name, guesses, waited: u16| Failure {
             session: connection.map(Session::from_number),
             guesses,
+            name: named(name),
             waited: Duration::from_secs(waited.into()),
-            ..super::failure(address(client), rule)
+            ..super::failure(ip, rule)
         };
         match *step {
             Step::Wait(span) => (now, stray) = (now + i64::from(span), 0),
             Step::Stray(span) => stray = i64::from(span),
             Step::Probe { client, waited } => {
-                fail(client, on(client, &PROBE, None, Guesses::Total(1), waited))?;
+                let (client, ip) = a_client(client);
+                fail(client, on(ip, &PROBE, None, "", Guesses::Total(1), waited))?;
             }
-            Step::Guess { client, connection, passdb } => {
+            Step::Guess { client, connection, passdb, name } => {
+                let (client, ip) = a_client(client);
                 let guesses = Guesses::One { passdb: Passdb::from_number(passdb) };
-                fail(client, on(client, &GUESS, Some(connection), guesses, 0))?;
+                fail(client, on(ip, &GUESS, Some(connection), name, guesses, 0))?;
             }
-            Step::End { client, connection, guesses, waited } => {
+            Step::End { client, connection, guesses, waited, name } => {
+                let (client, ip) = a_client(client);
                 let guesses = Guesses::Total(guesses);
-                fail(client, on(client, &GUESS, Some(connection), guesses, waited))?;
+                fail(client, on(ip, &GUESS, Some(connection), name, guesses, waited))?;
             }
-            Step::Login { client, connection } => {
+            Step::Login { client, connection, name } => {
+                let (client, ip) = a_client(client);
                 let session = Some(Session::from_number(connection));
-                let outcome = jail.login(address(client), session, at, read);
+                let login = Login { ip, session, name: named(name) };
+                let outcome = jail.login(&login, at, read);
                 diary.push(format!("{client} at {now}: {outcome:?}"));
                 if let LoginOutcome::Lifted { .. } = outcome {
                     let end = bans.remove(&client).flatten();
                     prop_assert!(end.is_some_and(|end| end >= read), "{diary:?}");
                 }
+            }
+            Step::MasterLogin { name } => {
+                named(name).into_iter().for_each(|name| jail.master_login(name, at))
             }
             Step::Sweep if sweeps => {
                 jail.expire(secs(now));
@@ -163,31 +188,34 @@ proptest! {
     }
 
     /// Only failures that no login excuses make bans, and enough of them do: while all of
-    /// them are within findtime the count is exact.
+    /// them are within findtime the count is exact. On each connection alice and mallory may
+    /// be guessed at, and either may log in.
     #[test]
     fn a_ban_is_there_exactly_when_enough_failed(
-        events in proptest::collection::vec((0_u64..8, any::<bool>()), 1..60)
+        events in proptest::collection::vec((0_u64..8, 0_usize..2, any::<bool>()), 1..60)
     ) {
         let mut jail = with(policy());
-        let (mut failed, mut got_in) = (BTreeMap::<u64, u32>::new(), Vec::new());
-        for (connection, logs_in) in events {
-            let session = Session::from_number(connection);
+        let names = ["alice", "mallory"].map(named);
+        let mut failed = BTreeMap::<u64, [u32; 2]>::new();
+        let mut got_in = BTreeMap::new();
+        for (connection, who, logs_in) in events {
+            let session = Some(Session::from_number(connection));
+            let name = names[who];
             if logs_in {
-                jail.login(address(1), Some(session), secs(0), secs(0));
-                got_in.push(connection);
+                jail.login(&Login { ip: address(1), session, name }, secs(0), secs(0));
+                got_in.entry(connection).or_insert(who);
             } else {
                 let guesses = Guesses::One { passdb: Passdb::from_number(0) };
-                let line = Failure {
-                    session: Some(session),
-                    guesses,
-                    ..super::failure(address(1), &GUESS)
-                };
+                let line = Failure { session, guesses, name, ..super::failure(address(1), &GUESS) };
                 jail.failure(&line, secs(0), secs(0));
-                *failed.entry(connection).or_default() += 1;
+                failed.entry(connection).or_default()[who] += 1;
             }
-            let counts = |&(id, guesses): &(&u64, &u32)| !got_in.contains(id) || *guesses > 3;
-            let guilty = failed.iter().filter(counts).map(|(_, guesses)| guesses).sum::<u32>() >= 3;
-            prop_assert_eq!(jail.currently_banned() == 1, guilty, "{:?}", failed);
+            let guilt = |(id, guesses): (&u64, &[u32; 2])| match got_in.get(id) {
+                Some(&who) if guesses.iter().sum::<u32>() <= 3 => guesses[1 - who],
+                _ => guesses.iter().sum(),
+            };
+            let guilty = failed.iter().map(guilt).sum::<u32>() >= 3;
+            prop_assert_eq!(jail.currently_banned() == 1, guilty, "{:?} {:?}", failed, got_in);
         }
     }
 }
