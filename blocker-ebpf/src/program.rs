@@ -18,7 +18,8 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use blocker_common::{
     abi::{
-        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN,
+        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, VERDICT_ALLOWED, VERDICT_BANNED,
+        VERDICT_CLEAN,
     },
     packet::{
         Family, PROTO_UDP, Packet, Source, To, classify_v4, classify_v6, network_layer,
@@ -139,12 +140,7 @@ unsafe fn answer(context: *mut xdp_md) -> u32 {
 
 /// Tells user space of the first packet of a ban, as far as the budget of this CPU goes.
 #[inline(always)]
-fn report(
-    packet: Packet,
-    at_ns: u64,
-    prefix_len: u8,
-    count: &mut Counters,
-) {
+fn report(packet: Packet, at_ns: u64, prefix_len: u8, count: &mut Counters) {
     /// 2^30 ns is about a second.
     const PERIOD: u32 = 30;
     let Some(budget) = event_budget.get_ptr_mut(0) else { return };

@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use blocker_common::{
     abi::{
-        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Network, Guarded, RECENT, Recent, V4Key, V6Key,
+        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, Network, RECENT, Recent, V4Key, V6Key,
         VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
     },
     packet::{Family, Source},

@@ -10,9 +10,7 @@
 //! Whoever forges a banned source makes this host send one packet to it for each of his, and
 //! never a larger one.
 
-use super::{
-    Bytes, Family, PROTO_TCP, V4_HEADER_LEN, V6_HEADER_LEN, network_layer,
-};
+use super::{Bytes, Family, PROTO_TCP, V4_HEADER_LEN, V6_HEADER_LEN, network_layer};
 
 /// A packet that can be written to, within its bounds.
 pub trait BytesMut: Bytes {

@@ -24,8 +24,8 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, features::Features,
-    notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
+    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, events,
+    features::Features, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
 };
 use attach::Wanted;
 use maps::{Maps, count};
@@ -45,13 +45,28 @@ pub enum XdpMode {
     Generic,
 }
 
+/// What becomes of the packets of the banned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    #[default]
+    Drop,
+    /// TCP segments are answered with a reset.
+    Reset,
+}
+
 /// What [`Xdp::open`] needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub pin_dir: PathBuf,
     pub interfaces: Vec<String>,
     pub mode: XdpMode,
+    /// TCP ports that are guarded.
     pub ports: Vec<PortRange>,
+    /// UDP ports that are guarded.
+    pub udp_ports: Vec<PortRange>,
+    /// Drop the fragments of the banned that carry no port.
+    pub drop_fragments: bool,
+    pub action: Action,
     /// Length of the IPv6 prefix that one ban covers.
     pub ipv6_prefix: u8,
     /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
@@ -131,7 +146,6 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        maps.set_guarded(settings)?;
         attach::attach_all(program, &wanted.present, options.mode, pins, start)?;
         if options.trace {
             trace::follow(object)?;
@@ -139,17 +153,15 @@ impl Xdp {
         Ok(())
     }
 
-    /// Puts the settings into force, and with them whatever has changed in the other maps: the
-    /// kernel judges every source anew.
+    /// To be called after every change of the maps, see [`Maps::set_settings`].
     fn forget_verdicts(&mut self) -> Result<(), FirewallError> {
-        self.settings.changes += 1;
         self.maps.set_settings(&self.settings)
     }
 
     /// For [`abi::Ban::serial`]: one that an earlier ban of the same subject hardly had.
-    fn next_serial(&self) -> u8 {
-        let [low, ..] = self.settings.changes.to_le_bytes();
-        low.max(1)
+    fn next_serial(&self) -> Result<u8, FirewallError> {
+        let [low, ..] = self.maps.changes()?.to_le_bytes();
+        Ok(low.max(1))
     }
 
     fn close_connections(&self) {
@@ -286,8 +298,13 @@ impl Firewall for Xdp {
             return Ok(());
         }
         self.settings.tcp = port_list(&self.options.ports);
+        self.settings.udp = port_list(&self.options.udp_ports);
+        self.settings.drop_fragments = u32::from(self.options.drop_fragments);
+        self.settings.action = match self.options.action {
+            Action::Drop => abi::ACTION_DROP,
+            Action::Reset => abi::ACTION_RESET,
+        };
         self.forget_verdicts()?;
-        self.maps.set_guarded(&self.settings)?;
         pin_program(program(&mut self.object)?, &self.pins)?;
         self.pins.keep();
         if let Some(start) = self.start.take()
@@ -298,6 +315,7 @@ impl Firewall for Xdp {
         if self.options.close_connections {
             self.start_closing();
         }
+        events::follow(&self.pins);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The pinned maps, typed.
 
+mod recent;
 mod verdict;
 
 use std::{collections::HashMap as StdHashMap, hash::Hash, path::Path};
@@ -11,7 +12,7 @@ use aya::{
     },
 };
 use blocker_common::abi::{
-    Allowed, Ban, Counters, FAMILY_BITS, Guarded, Network, Ports, V4Key, V6Key, map,
+    Allowed, Ban, Counters, FAMILY_BITS, Guarded, Network, Ports, Recent, V4Key, V6Key, map,
 };
 use ipnet::IpNet;
 
@@ -34,6 +35,9 @@ pub(super) struct Maps {
     allow: LpmTrie<MapData, Network, Allowed>,
     ports: Array<MapData, Ports>,
     guarded: Array<MapData, Guarded>,
+    /// What is in these two. `None` before this daemon has set it.
+    set: Option<Box<(Ports, Guarded)>>,
+    recent: PerCpuArray<MapData, Recent>,
     counters: PerCpuArray<MapData, Counters>,
 }
 
@@ -62,6 +66,8 @@ impl Maps {
             allow: open(&pins.map(map::ALLOW))?,
             ports: open(&pins.map(map::PORTS))?,
             guarded: open(&pins.map(map::GUARDED))?,
+            set: None,
+            recent: open(&pins.map(map::RECENT))?,
             counters: open(&pins.map(map::COUNTERS))?,
         })
     }
@@ -171,7 +177,9 @@ impl Maps {
         let v4 = self.v4()?.into_iter().map(|(key, ban)| (v4_subject(key), ban));
         let v6 = self.v6()?.into_iter().map(|(key, ban)| (v6_subject(key, ban.prefix_len), ban));
         let net: StdHashMap<IpNet, Ban> = self.networks()?.into_iter().collect();
-        Ok(v4.chain(v6).chain(net).map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
+        let mut bans: Vec<(IpNet, Ban)> = v4.chain(v6).chain(net).collect();
+        self.add_recent(&mut bans)?;
+        Ok(bans.into_iter().map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
     }
 
     pub(super) fn counters(&self) -> Result<Counters, FirewallError> {
@@ -198,15 +206,36 @@ impl Maps {
         self.ports.get(&0, 0).map_err(FirewallError::bpf("read the guarded ports"))
     }
 
-    pub(super) fn set_settings(&mut self, settings: &Ports) -> Result<(), FirewallError> {
-        self.ports.set(0, settings, 0).map_err(FirewallError::bpf("set the guarded ports"))
+    /// How often anything was changed that a verdict depends on.
+    pub(super) fn changes(&self) -> Result<u64, FirewallError> {
+        match &self.set {
+            Some(set) => Ok(set.1.changes),
+            None => {
+                let guarded = self.guarded.get(&0, 0);
+                Ok(guarded.map_err(FirewallError::bpf("read the guarded ports"))?.changes)
+            }
+        }
     }
 
-    /// What the program looks ports up in, after those in `settings` have changed.
-    pub(super) fn set_guarded(&mut self, settings: &Ports) -> Result<(), FirewallError> {
-        self.guarded
-            .set(0, &Guarded::new(settings), 0)
-            .map_err(FirewallError::bpf("set the guarded ports"))
+    /// Puts `settings` into force, and with them whatever has changed in the other maps: from
+    /// here on the kernel judges every source anew.
+    pub(super) fn set_settings(&mut self, settings: &Ports) -> Result<(), FirewallError> {
+        let failed = FirewallError::bpf("set the guarded ports");
+        let changes = self.changes()? + 1;
+        let set = match self.set.take() {
+            // The bits of all ports take longer to find than to write.
+            Some(mut set) if set.0 == *settings => {
+                set.1.changes = changes;
+                set
+            }
+            _ => Box::new((*settings, Guarded::new(settings, changes))),
+        };
+        self.ports
+            .set(0, &set.0, 0)
+            .and_then(|()| self.guarded.set(0, &set.1, 0))
+            .map_err(failed)?;
+        self.set = Some(set);
+        Ok(())
     }
 
     pub(super) fn count_networks(&self) -> Result<u32, FirewallError> {
@@ -293,6 +322,7 @@ fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
         },
         dropped_packets: ban.dropped_packets,
         dropped_bytes: ban.dropped_bytes,
+        last_seen: (ban.last_seen_ns != 0).then(|| clock.wall(ban.last_seen_ns)).flatten(),
     }
 }
 

@@ -69,14 +69,12 @@ impl Start {
         let mut put_back = |result: Result<(), FirewallError>| {
             failed.extend(result.err().map(|error| error.to_string()));
         };
-        // What the kernel remembers of this start's bans and allow list holds no more.
-        let changes = maps.settings().map_or(self.settings.changes, |now| now.changes + 1);
-        put_back(maps.set_settings(&Ports { changes, ..self.settings }));
-        put_back(maps.set_guarded(&self.settings));
         put_back(maps.keep_allowed(&self.allowed));
         for (_, subject) in &self.copied {
             put_back(maps.remove(&Slot::network(subject)).map(drop));
         }
+        // Behind the other maps, for it makes the kernel judge anew.
+        put_back(maps.set_settings(&self.settings));
         for failure in failed {
             tracing::warn!("taking back a start that failed: {failure}");
         }

@@ -60,7 +60,7 @@ impl Xdp {
     pub(super) fn put_one(&mut self, order: &Order) -> Result<(), FirewallError> {
         let slot = Slot::of(&order.subject, self.options.ipv6_prefix);
         let earlier = self.maps.get(&slot)?;
-        let ban = ban(order, Clock::now(), earlier.as_ref(), self.next_serial());
+        let ban = ban(order, Clock::now(), earlier.as_ref(), self.next_serial()?);
         match self.maps.put(&slot, &ban, &order.subject) {
             Err(FirewallError::Full(_)) => {
                 self.make_room(&slot)?;
@@ -85,7 +85,7 @@ impl Xdp {
                 _ => single.push(order),
             }
         }
-        let (maps, serial) = (&self.maps, self.next_serial());
+        let (maps, serial) = (&self.maps, self.next_serial()?);
         let done = put_all(&v4, serial, || maps.v4(), |keys, bans| maps.put_v4(keys, bans))?;
         single.extend(v4.iter().skip(done).map(|(_, order)| *order));
         let done = put_all(&v6, serial, || maps.v6(), |keys, bans| maps.put_v6(keys, bans))?;
