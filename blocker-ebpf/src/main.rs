@@ -6,12 +6,18 @@
     feature(core_intrinsics),
     expect(
         internal_features,
-        reason = "the only way to an atomic add for BPF, see `program::add`"
+        reason = "the only way to an atomic add for BPF, see `verdict::add`"
     )
 )]
 
 #[cfg(target_arch = "bpf")]
+mod frame;
+#[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
 mod program;
+#[cfg(target_arch = "bpf")]
+mod verdict;
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}

@@ -1,254 +1,209 @@
 //! One XDP entry point: packet in, verdict out. Policy lives in user space; this reads the
 //! maps and never decides who is banned.
 //!
-//! Order of the questions, cheapest and most telling first: is it TCP to a guarded port? is
+//! Order of the questions, cheapest and most telling first: is it for a guarded port? is
 //! the source banned? has the ban ended? is the source on the allow list? Whatever is not
 //! understood, and whatever a failing helper leaves open, passes.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-
 use aya_ebpf::{
-    Global,
-    bindings::xdp_action::{XDP_DROP, XDP_PASS},
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
-    helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
-    macros::{btf_map, xdp},
+    EbpfContext as _,
+    bindings::{
+        xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+        xdp_md,
+    },
+    helpers::bpf_xdp_adjust_tail,
+    macros::xdp,
     programs::XdpContext,
 };
 use aya_log_ebpf::debug;
 use blocker_common::{
     abi::{
-        Allowed, Ban, Counters, FAMILY_BITS, FAMILY_V4, FAMILY_V6, MAX_BANS, MAX_NETWORKS, Network,
-        Ports, V4Key, V6Key,
+        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, VERDICT_ALLOWED, VERDICT_BANNED,
+        VERDICT_CLEAN,
     },
-    packet::{Bytes, Segment, Source, classify},
+    packet::{
+        Family, PROTO_UDP, Packet, Source, To, classify_v4, classify_v6, network_layer,
+        reset::{self, BytesMut as _},
+    },
 };
 
-/// `BPF_F_NO_PREALLOC`: an entry takes memory when it is added.
-const ON_DEMAND: usize = 1;
-
-// Lower case, because the name of the static is the name of the map and of its pin.
-#[btf_map(pin_by_name)]
-#[expect(non_upper_case_globals, reason = "the name of the map")]
-static bans_v4: HashMap<V4Key, Ban, MAX_BANS, ON_DEMAND> = HashMap::new();
-
-#[btf_map(pin_by_name)]
-#[expect(non_upper_case_globals, reason = "the name of the map")]
-static bans_v6: HashMap<V6Key, Ban, MAX_BANS, ON_DEMAND> = HashMap::new();
-
-#[btf_map(pin_by_name)]
-#[expect(non_upper_case_globals, reason = "the name of the map")]
-static bans_net: LpmTrie<Network, Ban, MAX_NETWORKS> = LpmTrie::new();
-
-#[btf_map(pin_by_name)]
-#[expect(non_upper_case_globals, reason = "the name of the map")]
-static allow: LpmTrie<Network, Allowed, MAX_NETWORKS> = LpmTrie::new();
-
-#[btf_map(pin_by_name)]
-#[expect(non_upper_case_globals, reason = "the name of the map")]
-static ports: Array<Ports, 1> = Array::new();
-
-#[btf_map(pin_by_name)]
-#[expect(non_upper_case_globals, reason = "the name of the map")]
-static counters: PerCpuArray<Counters, 1> = PerCpuArray::new();
-
-/// See `blocker_common::abi::global`.
-#[unsafe(no_mangle)]
-static V6_MASK: Global<[u64; 2]> = Global::new([u64::MAX, 0]);
-/// See `blocker_common::abi::global`.
-#[unsafe(no_mangle)]
-static COARSE_CLOCK: Global<u8> = Global::new(1);
-/// See `blocker_common::abi::global`.
-#[unsafe(no_mangle)]
-static TRACE: Global<u8> = Global::new(0);
-
-/// The packet in the driver's buffer.
-struct Frame {
-    start: usize,
-    end: usize,
-}
-
-impl Bytes for Frame {
-    #[inline(always)]
-    fn get<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let at = self.start + offset;
-        if at + N > self.end {
-            return None;
-        }
-        // SAFETY: `at .. at + N` lies inside the packet, as just checked; the verifier
-        // demands the same check. A byte array has no alignment to violate.
-        Some(unsafe { *(at as *const [u8; N]) })
-    }
-}
+use crate::{
+    frame::Frame,
+    maps::{TRACE, counters, event_budget, events, guarded},
+    verdict,
+};
 
 #[xdp(frags)]
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the attribute demands")]
 fn doveblock(ctx: XdpContext) -> u32 {
-    let frame = Frame { start: ctx.data(), end: ctx.data_end() };
+    let frame = Frame::of(&ctx);
     let Some(count) = counters.get_ptr_mut(0) else { return XDP_PASS };
     // SAFETY: the pointer is to this CPU's own slot, which nothing else writes while the
     // program runs, and it stays valid for as long as the map does.
     let count = unsafe { &mut *count };
 
-    let Some(segment) = classify(&frame) else {
-        count.passed_other += 1;
-        return XDP_PASS;
+    let bytes = frame.len() as u64;
+    // The compiler writes down what follows once for each family, which it knows there.
+    let verdict = match network_layer(&frame) {
+        Some((Family::V4, offset)) => {
+            classify_v4(&frame, offset).map(|packet| judge(&ctx, packet, bytes, count))
+        }
+        Some((Family::V6, offset)) => {
+            classify_v6(&frame, offset).map(|packet| judge(&ctx, packet, bytes, count))
+        }
+        None => None,
     };
-    let Some(settings) = ports.get(0) else { return XDP_PASS };
-    // Whoever hides the port behind a chain of headers is judged as if it were guarded.
-    if segment.port.is_some_and(|port| !settings.guard(port)) {
+    verdict.unwrap_or_else(|| {
+        count.passed_other += 1;
+        XDP_PASS
+    })
+}
+
+#[inline(always)]
+fn judge(ctx: &XdpContext, packet: Packet, bytes: u64, count: &mut Counters) -> u32 {
+    let Some(settings) = guarded.get(0) else { return XDP_PASS };
+    if !is_judged(packet, settings) {
         count.passed_port += 1;
         return XDP_PASS;
     }
-    let ban = match find_ban(&segment.source, settings) {
-        Found::Nothing => {
-            count.passed_clean += 1;
-            return XDP_PASS;
+    let Some(judged) = verdict::of(packet.source, settings, bytes) else { return XDP_PASS };
+    if judged.verdict != VERDICT_BANNED {
+        match judged.verdict {
+            VERDICT_CLEAN => count.passed_clean += 1,
+            VERDICT_ALLOWED => {
+                count.passed_allowed += 1;
+                trace(ctx, packet, 0);
+            }
+            _ => {
+                count.passed_expired += 1;
+                trace(ctx, packet, 1);
+            }
         }
-        Found::Ended => {
-            count.passed_expired += 1;
-            trace(&ctx, &segment, "pass: the ban has ended");
-            return XDP_PASS;
-        }
-        Found::InForce(ban) => ban,
-    };
-    if settings.allowed != 0 && is_allowed(&segment.source) {
-        count.passed_allowed += 1;
-        trace(&ctx, &segment, "pass: on the allow list");
         return XDP_PASS;
     }
-
-    let bytes = (frame.end - frame.start) as u64;
     count.dropped_packets += 1;
     count.dropped_bytes += bytes;
-    // SAFETY: as for the read of `expires_ns`; other CPUs count into the same ban, hence
-    // atomically.
-    unsafe {
-        add(&raw mut (*ban).dropped_packets, 1);
-        add(&raw mut (*ban).dropped_bytes, bytes);
+    if let Some((at_ns, prefix_len)) = judged.first {
+        report(packet, at_ns, prefix_len, count);
     }
-    trace(&ctx, &segment, "drop");
+    if packet.to == To::Tcp {
+        count.dropped_tcp += 1;
+        if settings.action == ACTION_RESET {
+            // SAFETY: the context is the one this program was given.
+            let verdict = unsafe { answer(ctx.as_ptr().cast()) };
+            count.answered_reset += u64::from(verdict == XDP_TX);
+            trace(ctx, packet, 2);
+            return verdict;
+        }
+    } else {
+        // Sums and no branches: from those the compiler makes an index that the verifier
+        // cannot see the bounds of.
+        count.dropped_udp += u64::from(packet.to == To::Udp);
+        count.dropped_fragment += u64::from(packet.to == To::Fragment);
+        count.dropped_hidden += u64::from(packet.to == To::Hidden);
+    }
+    trace(ctx, packet, 3);
     XDP_DROP
 }
 
-/// `CLOCK_MONOTONIC`. The coarse one is a timer tick (1 to 10 ms) behind, and cheaper.
+/// Whether the source decides what happens to a packet.
 #[inline(always)]
-fn now_ns() -> u64 {
-    if COARSE_CLOCK.load() != 0 {
-        // SAFETY: a helper without arguments.
-        unsafe { bpf_ktime_get_coarse_ns() }
-    } else {
-        // SAFETY: a helper without arguments.
-        unsafe { bpf_ktime_get_ns() }
-    }
-}
-
-/// What the maps say about a source.
-enum Found {
-    Nothing,
-    /// Bans, but none whose deadline lies ahead.
-    Ended,
-    InForce(*mut Ban),
-}
-
-/// Ended networks that are looked past, from the longest to wider ones. The daemon removes a
-/// ban within seconds of its end, so they only add up while none runs; and this many, one
-/// inside the other and all ended, nobody bans in that time.
-const MAX_ENDED_NETWORKS: u32 = 8;
-
-/// An ended ban says nothing about a wider one, so the search goes on behind it.
-#[inline(always)]
-fn find_ban(source: &Source, settings: &Ports) -> Found {
-    let exact = match *source {
-        Source::V4(addr) => bans_v4.get_ptr_mut(&V4Key { addr }),
-        Source::V6(addr) => bans_v6.get_ptr_mut(&V6Key { addr: masked(addr) }),
-    };
-    let mut found = Found::Nothing;
-    if let Some(ban) = exact {
-        if in_force(ban) {
-            return Found::InForce(ban);
+fn is_judged(packet: Packet, settings: &Guarded) -> bool {
+    match packet.to {
+        To::Tcp => settings.tcp(packet.port),
+        To::Udp => settings.udp(packet.port),
+        // A fragment of a datagram may be for a guarded port only if there are such.
+        To::Fragment => {
+            let may_be_guarded = packet.protocol != PROTO_UDP || settings.guards_udp != 0;
+            settings.drop_fragments != 0 && may_be_guarded
         }
-        found = Found::Ended;
-    }
-    if settings.networks == 0 {
-        return found;
-    }
-    let (mut bits, network) = trie_key(source);
-    for _ in 0..MAX_ENDED_NETWORKS {
-        let Some(ban) = bans_net.get(&Key::new(bits, network)) else { return found };
-        let wider = ban.prefix_len.checked_sub(1);
-        let ban = core::ptr::from_ref(ban).cast_mut();
-        if in_force(ban) {
-            return Found::InForce(ban);
-        }
-        found = Found::Ended;
-        let Some(wider) = wider else { return found };
-        bits = FAMILY_BITS + wider;
-    }
-    found
-}
-
-#[inline(always)]
-fn in_force(ban: *mut Ban) -> bool {
-    // SAFETY: map values are 8-byte aligned and `expires_ns` is read whole. An entry that
-    // user space deletes meanwhile keeps its memory until this program has returned or is
-    // reused for another ban, which at worst judges this one packet by that ban's end.
-    let expires_ns = unsafe { (*ban).expires_ns };
-    expires_ns > now_ns()
-}
-
-#[inline(always)]
-fn is_allowed(source: &Source) -> bool {
-    let (bits, network) = trie_key(source);
-    allow.get(&Key::new(bits, network)).is_some()
-}
-
-/// The prefix of an IPv6 address that is counted and banned.
-#[inline(always)]
-fn masked(addr: [u8; 16]) -> [u8; 16] {
-    let [first, second] = V6_MASK.load();
-    // The target is little endian: the first half in memory is the low one.
-    let mask = u128::from(first) | u128::from(second) << 64;
-    (u128::from_ne_bytes(addr) & mask).to_ne_bytes()
-}
-
-/// The whole address as a trie key: its length and its data.
-#[inline(always)]
-fn trie_key(source: &Source) -> (u32, Network) {
-    match *source {
-        Source::V4([a, b, c, d]) => {
-            let addr = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            (FAMILY_BITS + 32, Network { family: FAMILY_V4, addr })
-        }
-        Source::V6(addr) => (FAMILY_BITS + 128, Network { family: FAMILY_V6, addr }),
+        // Whoever hides the port is judged as if it were guarded.
+        To::Hidden => true,
     }
 }
 
+/// Sends the packet back as a reset if it can be answered. A function of its own, for the
+/// stack has no room for both.
+///
 /// # Safety
 ///
-/// `value` must point into a live map value and be aligned.
+/// `context` must be the one that the program was given.
+#[inline(never)]
+unsafe fn answer(context: *mut xdp_md) -> u32 {
+    let mut frame = Frame::of(&XdpContext::new(context));
+    let len = frame.len();
+    let Some(end) = reset::answer(&mut frame) else { return XDP_DROP };
+    let surplus = end as i32 - len as i32;
+    // SAFETY: the helper gets the context it wants.
+    if unsafe { bpf_xdp_adjust_tail(context, surplus) } == 0 { XDP_TX } else { XDP_DROP }
+}
+
+/// Tells user space of the first packet of a ban, as far as the budget of this CPU goes.
 #[inline(always)]
-unsafe fn add(value: *mut u64, amount: u64) {
-    // `AtomicU64::fetch_add` does not exist for this target, because the oldest BPF machines
-    // cannot return the old value. Nobody wants it here, and adding without it they can do.
-    // SAFETY: the caller's promise.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(value, amount) };
+fn report(packet: Packet, at_ns: u64, prefix_len: u8, count: &mut Counters) {
+    /// 2^30 ns is about a second.
+    const PERIOD: u32 = 30;
+    let Some(budget) = event_budget.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own slot, as for the counters.
+    let budget = unsafe { &mut *budget };
+    if budget.period != at_ns >> PERIOD {
+        budget.period = at_ns >> PERIOD;
+        budget.written = 0;
+    }
+    if budget.written >= u64::from(EVENT_BUDGET) {
+        count.events_held_back += 1;
+        return;
+    }
+    budget.written += 1;
+    let event = DropEvent {
+        at_ns,
+        addr: packet.source.addr(),
+        family: packet.source.family as u16,
+        prefix_len: u16::from(prefix_len),
+        port: packet.port,
+        protocol: packet.protocol,
+        reason: packet.to as u8,
+    };
+    if events.output(&event, 0).is_err() {
+        count.events_lost += 1;
+    }
 }
 
 /// One line to the daemon's log through aya-log. While `TRACE` is 0 the verifier sees a
 /// constant condition and removes the call.
 #[inline(always)]
-fn trace(ctx: &XdpContext, segment: &Segment, verdict: &str) {
-    if TRACE.load() == 0 {
-        return;
+fn trace(ctx: &XdpContext, packet: Packet, what: u8) {
+    if TRACE.load() != 0 {
+        let [first, second] = packet.source.words;
+        let rest = u32::from(packet.port) | u32::from(what) << 16;
+        // SAFETY: the context is the one this program was given.
+        unsafe { log(ctx.as_ptr().cast(), first, second, packet.source.family as u8, rest) };
     }
-    let port = segment.port.unwrap_or(0);
-    match segment.source {
-        Source::V4(addr) => {
-            debug!(ctx, "{:i} to port {}: {}", u32::from_be_bytes(addr), port, verdict);
+}
+
+/// # Safety
+///
+/// `context` must be the one that the program was given.
+#[inline(never)]
+unsafe fn log(context: *mut xdp_md, first: u64, second: u64, family: u8, rest: u32) {
+    let ctx = XdpContext::new(context);
+    let verdict = match rest >> 16 {
+        0 => "pass: on the allow list",
+        1 => "pass: the ban has ended",
+        2 => "drop, and answer where that is possible",
+        _ => "drop",
+    };
+    let port = rest as u16;
+    let family = if family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
+    let source = Source { family, words: [first, second] };
+    let [a, b, c, d, ..] = source.addr();
+    match family {
+        Family::V4 => {
+            let addr = u32::from_be_bytes([a, b, c, d]);
+            debug!(&ctx, "{:i} to port {}: {}", addr, port, verdict);
         }
-        Source::V6(addr) => {
-            debug!(ctx, "{:i} to port {}: {}", addr, port, verdict);
+        Family::V6 => {
+            debug!(&ctx, "{:i} to port {}: {}", source.addr(), port, verdict);
         }
     }
 }

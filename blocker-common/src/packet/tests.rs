@@ -5,7 +5,7 @@ use std::vec::Vec;
 use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
-use super::{Segment, Source, classify};
+use super::{Packet, Source, To, classify};
 
 const V4: [u8; 4] = [192, 0, 2, 7];
 const V4_SERVER: [u8; 4] = [192, 0, 2, 1];
@@ -34,12 +34,29 @@ fn tcp6(port: u16) -> Vec<u8> {
     packet
 }
 
-fn from_v4(port: u16) -> Option<Segment> {
-    Some(Segment { source: Source::V4(V4), port: Some(port) })
+fn v6() -> Source {
+    v6_source(V6)
 }
 
-fn from_v6(port: u16) -> Option<Segment> {
-    Some(Segment { source: Source::V6(V6), port: Some(port) })
+fn v6_source(addr: [u8; 16]) -> Source {
+    let (first, second) = addr.split_at(8);
+    Source::v6([first.try_into().unwrap(), second.try_into().unwrap()])
+}
+
+fn from_v4(port: u16) -> Option<Packet> {
+    Some(Packet { source: Source::v4(V4), to: To::Tcp, port, protocol: 6 })
+}
+
+fn from_v6(port: u16) -> Option<Packet> {
+    Some(Packet { source: v6(), to: To::Tcp, port, protocol: 6 })
+}
+
+fn udp(source: Source, port: u16) -> Option<Packet> {
+    Some(Packet { source, to: To::Udp, port, protocol: 17 })
+}
+
+fn fragment(source: Source, protocol: u8) -> Option<Packet> {
+    Some(Packet { source, to: To::Fragment, port: 0, protocol })
 }
 
 /// Puts `tags`, each an ethertype, between the addresses and the payload's ethertype.
@@ -67,6 +84,8 @@ fn extended(packet: &[u8], headers: &[(u8, Vec<u8>)]) -> Vec<u8> {
     }
     packet[next_header_at] = 6;
     packet.extend(tcp);
+    let payload = u16::try_from(packet.len() - ETHERNET - V6_HEADER).unwrap();
+    packet[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&payload.to_be_bytes());
     packet
 }
 
@@ -77,11 +96,27 @@ fn plain_tcp_of_both_families() {
 }
 
 #[test]
-fn other_protocols_pass() {
-    let mut udp = Vec::new();
+fn udp_of_both_families() {
+    let mut packet = Vec::new();
     let builder = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4(V4, V4_SERVER, 64);
-    builder.udp(1, 4190).write(&mut udp, b"x").unwrap();
-    assert_eq!(classify(&udp[..]), None);
+    builder.udp(1, 4190).write(&mut packet, b"x").unwrap();
+    assert_eq!(classify(&packet[..]), udp(Source::v4(V4), 4190));
+    packet.clear();
+    let builder = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv6(V6, V6_SERVER, 64);
+    builder.udp(1, 443).write(&mut packet, b"x").unwrap();
+    assert_eq!(classify(&packet[..]), udp(v6(), 443));
+}
+
+#[test]
+fn an_address_reads_back() {
+    let mut expected = [0; 16];
+    expected[..4].copy_from_slice(&V4);
+    assert_eq!(Source::v4(V4).addr(), expected);
+    assert_eq!(v6().addr(), V6);
+}
+
+#[test]
+fn other_protocols_pass() {
     let mut icmp = Vec::new();
     let builder = PacketBuilder::ethernet2([1; 6], [2; 6]).ipv6(V6, V6_SERVER, 64);
     builder.icmpv6_echo_request(1, 2).write(&mut icmp, b"x").unwrap();
@@ -111,16 +146,55 @@ fn ipv4_options_are_skipped_and_a_lying_length_passes() {
 }
 
 #[test]
-fn only_the_first_fragment_has_ports() {
-    let mut v4 = tcp4(25);
-    v4[ETHERNET + 6..ETHERNET + 8].copy_from_slice(&[0x20, 0]);
-    assert_eq!(classify(&v4[..]), from_v4(25));
-    v4[ETHERNET + 6..ETHERNET + 8].copy_from_slice(&[0x20, 1]);
-    assert_eq!(classify(&v4[..]), None);
+fn the_first_fragment_is_judged_by_its_port_and_later_ones_are_told() {
+    let mut packet = tcp4(25);
+    packet[ETHERNET + 6..ETHERNET + 8].copy_from_slice(&[0x20, 0]);
+    assert_eq!(classify(&packet[..]), from_v4(25));
+    // Of 13 bits the offset has, each is enough.
+    for bit in 0..13 {
+        let offset = 0x2000_u16 | 1 << bit;
+        packet[ETHERNET + 6..ETHERNET + 8].copy_from_slice(&offset.to_be_bytes());
+        assert_eq!(classify(&packet[..]), fragment(Source::v4(V4), 6), "{offset:#x}");
+    }
+    for (protocol, expected) in [(17, fragment(Source::v4(V4), 17)), (1, None)] {
+        packet[ETHERNET + 9] = protocol;
+        assert_eq!(classify(&packet[..]), expected);
+    }
+    // A later fragment needs no more than its IP header.
+    packet[ETHERNET + 9] = 6;
+    packet.truncate(ETHERNET + 20);
+    assert_eq!(classify(&packet[..]), fragment(Source::v4(V4), 6));
 
-    let fragment = |offset: u8| std::vec![0, 0, 0, offset | 1, 0, 0, 0, 9];
-    assert_eq!(classify(&extended(&tcp6(25), &[(44, fragment(0))])[..]), from_v6(25));
-    assert_eq!(classify(&extended(&tcp6(25), &[(44, fragment(8))])[..]), None);
+    let header = |offset: u8| std::vec![0, 0, 0, offset | 1, 0, 0, 0, 9];
+    assert_eq!(classify(&extended(&tcp6(25), &[(44, header(0))])[..]), from_v6(25));
+    assert_eq!(classify(&extended(&tcp6(25), &[(44, header(8))])[..]), fragment(v6(), 6));
+    // The fragment's own headers may go on before TCP; what they are is told.
+    let options = std::vec![0; 8];
+    let longer = extended(&tcp6(25), &[(60, options.clone()), (44, header(8)), (60, options)]);
+    assert_eq!(classify(&longer[..]), fragment(v6(), 60));
+    let mut icmp = extended(&tcp6(25), &[(44, header(8))]);
+    icmp[ETHERNET + V6_HEADER] = 58;
+    assert_eq!(classify(&icmp[..]), None);
+}
+
+#[test]
+fn what_lies_behind_the_stated_length_is_padding() {
+    let mut v4 = tcp4(25);
+    for (total, expected) in [(0, None), (19, None), (23, None), (24, from_v4(25))] {
+        v4[ETHERNET + 3] = total;
+        assert_eq!(classify(&v4[..]), expected, "{total} bytes in total");
+    }
+    // Zero is a jumbogram's length (RFC 2675).
+    let mut v6 = tcp6(25);
+    for (payload, expected) in [(3, None), (4, from_v6(25)), (0, from_v6(25))] {
+        v6[ETHERNET + 5] = payload;
+        assert_eq!(classify(&v6[..]), expected, "{payload} bytes of payload");
+    }
+    let mut longer = extended(&tcp6(25), &[(60, std::vec![0; 8])]);
+    for (payload, expected) in [(7, None), (11, None), (12, from_v6(25))] {
+        longer[ETHERNET + 5] = payload;
+        assert_eq!(classify(&longer[..]), expected, "{payload} bytes of payload");
+    }
 }
 
 #[test]
@@ -141,7 +215,7 @@ fn ipv6_extension_headers_are_walked() {
     assert_eq!(classify(&extended(&tcp6(25), &chain(7))[..]), from_v6(25));
     // A chain too long to walk is nobody's honest traffic: the source tells, not the port.
     for length in [8, 9, 150] {
-        let hidden = Some(Segment { source: Source::V6(V6), port: None });
+        let hidden = Some(Packet { source: v6(), to: To::Hidden, port: 0, protocol: 0 });
         assert_eq!(classify(&extended(&tcp6(25), &chain(length))[..]), hidden, "{length}");
     }
 }
@@ -167,28 +241,71 @@ proptest! {
     /// Any header bytes after a valid start: the second opinion is etherparse's.
     #[test]
     fn agrees_with_etherparse(
-        is_v6 in any::<bool>(),
-        port in any::<u16>(),
-        at in 0_usize..60,
-        with in any::<u8>(),
+        packet in (any::<bool>(), any::<bool>(), any::<u16>(), 0_usize..3, 0_usize..4)
+            .prop_map(|(is_v6, is_udp, port, tags, headers)| built(is_v6, is_udp, port, tags, headers)),
+        changes in proptest::collection::vec((12_usize..90, any::<u8>()), 0..3),
         cut in 0_usize..100,
     ) {
-        let mut packet = if is_v6 { tcp6(port) } else { tcp4(port) };
-        // Not the ethertype: what else etherparse understands is not the question.
-        if let Some(byte) = packet.get_mut(ETHERNET + at) {
-            *byte = with;
+        let mut packet = packet;
+        for (at, with) in changes {
+            if let Some(byte) = packet.get_mut(at) {
+                *byte = with;
+            }
         }
         packet.truncate(packet.len().saturating_sub(cut.saturating_sub(60)));
         let ours = classify(&packet[..]);
         let Ok(theirs) = etherparse::SlicedPacket::from_ethernet(&packet) else { return Ok(()) };
+        // It looks through more tags than networks have.
+        prop_assume!(theirs.link_exts.len() <= 2);
         let source = match &theirs.net {
-            Some(etherparse::NetSlice::Ipv4(ip)) => Source::V4(ip.header().source()),
-            Some(etherparse::NetSlice::Ipv6(ip)) => Source::V6(ip.header().source()),
-            _ => return Ok(()),
+            Some(etherparse::NetSlice::Ipv4(ip)) => Source::v4(ip.header().source()),
+            Some(etherparse::NetSlice::Ipv6(ip)) => v6_source(ip.header().source()),
+            _ => {
+                prop_assert_eq!(ours, None);
+                return Ok(());
+            }
         };
-        if let Some(etherparse::TransportSlice::Tcp(tcp)) = &theirs.transport {
-            let expected = Segment { source, port: Some(tcp.destination_port()) };
-            prop_assert_eq!(ours, Some(expected));
+        match &theirs.transport {
+            Some(etherparse::TransportSlice::Tcp(tcp)) => {
+                let port = tcp.destination_port();
+                let expected = Packet { source, to: To::Tcp, port, protocol: 6 };
+                prop_assert_eq!(ours, Some(expected));
+            }
+            Some(etherparse::TransportSlice::Udp(header)) => {
+                prop_assert_eq!(ours, udp(source, header.destination_port()));
+            }
+            Some(_) => prop_assert_eq!(ours, None),
+            None => {
+                let is_fragment = match &theirs.net {
+                    Some(etherparse::NetSlice::Ipv4(ip)) => ip.header().fragments_offset().value() > 0,
+                    _ => ours.is_some_and(|ours| ours.to == To::Fragment),
+                };
+                let told = ours.map(|ours| ours.to);
+                prop_assert!(!is_fragment || matches!(told, None | Some(To::Fragment)), "{:?}", ours);
+            }
         }
     }
+}
+
+/// A packet as a network may carry it, to be changed.
+fn built(is_v6: bool, is_udp: bool, port: u16, tags: usize, headers: usize) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2([1; 6], [2; 6]);
+    let ip = match is_v6 {
+        false => ethernet.ipv4(V4, V4_SERVER, 64),
+        true => ethernet.ipv6(V6, V6_SERVER, 64),
+    };
+    let mut packet = Vec::new();
+    match is_udp {
+        true => ip.udp(40000, port).write(&mut packet, b"hello").unwrap(),
+        false => ip.tcp(40000, port, 1, 1024).write(&mut packet, b"hello").unwrap(),
+    }
+    if is_v6 && !is_udp {
+        let all = [
+            (60, std::vec![0; 8]),
+            (44, std::vec![0, 0, 0, 1, 0, 0, 0, 9]),
+            (51, std::vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ];
+        packet = extended(&packet, &all[..headers]);
+    }
+    tagged(&packet, &[0x88a8, 0x8100][..tags])
 }

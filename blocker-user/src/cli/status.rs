@@ -57,6 +57,18 @@ fn text(status: &Status) -> String {
             format!("{} packets, {} bytes", counters.dropped_packets, counters.dropped_bytes),
         ),
         (
+            "of these",
+            format!(
+                "{} TCP ({} answered with a reset), {} UDP, {} fragments, {} behind a chain of \
+                 headers",
+                counters.dropped_tcp,
+                counters.answered_reset,
+                counters.dropped_udp,
+                counters.dropped_fragment,
+                counters.dropped_hidden
+            ),
+        ),
+        (
             "passed",
             format!(
                 "{} not banned, {} after their ban, {} on the allow list",
@@ -65,7 +77,10 @@ fn text(status: &Status) -> String {
         ),
         (
             "not judged",
-            format!("{} to other ports, {} not TCP", counters.passed_port, counters.passed_other),
+            format!(
+                "{} to other ports, {} neither TCP nor UDP",
+                counters.passed_port, counters.passed_other
+            ),
         ),
         ("banned", banned(status)),
     ];

@@ -3,13 +3,17 @@
 
 use super::{
     Invalid, parse_ignore_list, parse_ports,
-    settings::{Backend, OnStop, Regexes, Settings},
+    settings::{Backend, OnStop, Protocol, Regexes, Settings},
     text::Text,
     values::{
         self, boolean, name_of, number, one_of, parse_findtime, show_bantime, show_span, span,
     },
 };
-use crate::{dovecot::SessionCheck, firewall::XdpMode, jail::Count};
+use crate::{
+    dovecot::SessionCheck,
+    firewall::{Action, XdpMode},
+    jail::Count,
+};
 
 /// What fail2ban makes of an option of this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +54,13 @@ const COUNTS: [(&str, Count); 2] = [("attempts", Count::Attempts), ("lines", Cou
 const CHECKS: [(&str, SessionCheck); 2] =
     [("normal", SessionCheck::Tolerant), ("strict", SessionCheck::Strict)];
 const STOPS: [(&str, OnStop); 2] = [("keep", OnStop::Keep), ("detach", OnStop::Detach)];
+const PROTOCOLS: [(&str, Protocol); 3] =
+    [("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("all", Protocol::All)];
+const ACTIONS: [(&str, Action); 2] = [("drop", Action::Drop), ("reset", Action::Reset)];
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 33] = [
+pub static OPTIONS: [Opt; 35] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -80,11 +87,19 @@ pub static OPTIONS: [Opt; 33] = [
     },
     Opt {
         name: "port",
-        takes: "TCP ports: numbers, ranges (993:995), names of mail services (imap)",
+        takes: "ports: numbers, ranges (993:995), names of mail services (imap)",
         doc: "What a banned address cannot reach",
         fail2ban: Fail2ban::Same,
         set: |to, text| put(&mut to.port, parse_ports(&text.joined())),
         show: |of| of.port.to_string(),
+    },
+    Opt {
+        name: "protocol",
+        takes: "tcp, udp or all (both)",
+        doc: "What the ports of port are ports of",
+        fail2ban: Fail2ban::Same,
+        set: |to, text| put(&mut to.protocol, one_of(&text.joined(), &PROTOCOLS)),
+        show: |of| name_of(of.protocol, &PROTOCOLS),
     },
     Opt {
         name: "logpath",
@@ -329,11 +344,19 @@ pub static OPTIONS: [Opt; 33] = [
     },
     Opt {
         name: "action",
-        takes: "drop",
-        doc: "What happens to packets of the banned",
+        takes: "drop or reset",
+        doc: "What happens to packets of the banned: they vanish, or TCP is answered with a reset, so that clients fail at once",
         fail2ban: Fail2ban::Unlike,
-        set: |_, text| one_of(&text.joined(), &[("drop", ())]),
-        show: |_| "drop".to_owned(),
+        set: |to, text| put(&mut to.action, one_of(&text.joined(), &ACTIONS)),
+        show: |of| name_of(of.action, &ACTIONS),
+    },
+    Opt {
+        name: "drop_fragments",
+        takes: BOOLEAN,
+        doc: "Whether fragments of the banned are dropped that carry no port, because they are not the first of their packet",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.drop_fragments, boolean(&text.joined())),
+        show: |of| of.drop_fragments.to_string(),
     },
     Opt {
         name: "usedns",

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dovecot::{Mode, SessionCheck},
-    firewall::{DEFAULT_MAX_BANS, XdpMode},
+    firewall::{Action, DEFAULT_MAX_BANS, PortRange, XdpMode},
     jail::{Bantime, Count, Increment, Policy},
 };
 
@@ -21,6 +21,7 @@ pub struct Settings {
     pub enabled: bool,
     pub mode: Mode,
     pub port: PortList,
+    pub protocol: Protocol,
     /// Paths, `-` or `journal`.
     pub logpath: Vec<String>,
     pub backend: Backend,
@@ -48,8 +49,19 @@ pub struct Settings {
     /// Of those that are banned.
     pub close_connections: bool,
     pub xdp_mode: XdpMode,
+    pub action: Action,
+    /// Whether fragments without a port are dropped as well.
+    pub drop_fragments: bool,
     /// Those of the default routes if empty.
     pub interface: Vec<String>,
+}
+
+/// What the ports of `port` are ports of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    All,
 }
 
 /// How lines come in.
@@ -96,6 +108,7 @@ impl Default for Settings {
             enabled: true,
             mode: Mode::Normal,
             port: PortList::default(),
+            protocol: Protocol::Tcp,
             logpath: vec!["/var/log/mail.log".to_owned()],
             backend: Backend::Files,
             maxretry: policy.maxretry,
@@ -117,12 +130,30 @@ impl Default for Settings {
             on_stop: OnStop::Keep,
             close_connections: true,
             xdp_mode: XdpMode::default(),
+            action: Action::default(),
+            drop_fragments: true,
             interface: Vec::new(),
         }
     }
 }
 
 impl Settings {
+    #[must_use]
+    pub fn tcp_ports(&self) -> Vec<PortRange> {
+        match self.protocol {
+            Protocol::Tcp | Protocol::All => self.port.ranges().to_vec(),
+            Protocol::Udp => Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn udp_ports(&self) -> Vec<PortRange> {
+        match self.protocol {
+            Protocol::Udp | Protocol::All => self.port.ranges().to_vec(),
+            Protocol::Tcp => Vec::new(),
+        }
+    }
+
     /// The part of it that the jail needs.
     #[must_use]
     pub fn policy(&self) -> Policy {

@@ -14,7 +14,7 @@ const ACTION: &str = "packets of the banned are dropped by the XDP program, on a
 
 /// Names, and why.
 pub(super) const UNUSED: &[(&[&str], &str)] = &[
-    (&["action", "banaction", "chain", "protocol", "blocktype"], ACTION),
+    (&["action", "banaction", "chain", "blocktype"], ACTION),
     (
         &["destemail", "sender", "sendername", "mta", "fail2ban_agent"],
         "no mail is sent and nothing is reported to others",

@@ -24,6 +24,8 @@ pub struct Listed {
     pub attempts: u32,
     pub dropped_packets: u64,
     pub dropped_bytes: u64,
+    /// When the last of those packets came; `null` where none has.
+    pub last_seen: Option<String>,
 }
 
 impl Listed {
@@ -37,6 +39,7 @@ impl Listed {
             attempts: ban.order.attempts,
             dropped_packets: ban.dropped_packets,
             dropped_bytes: ban.dropped_bytes,
+            last_seen: ban.last_seen.map(|at| at.to_string()),
         }
     }
 }
@@ -72,9 +75,20 @@ pub struct Status {
 /// What the kernel counted since the program was first attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterValues {
+    /// All that was dropped.
     pub dropped_packets: u64,
     pub dropped_bytes: u64,
-    /// Not TCP, a later fragment, or not understood.
+    /// Of these: to a guarded TCP port.
+    pub dropped_tcp: u64,
+    /// To a guarded UDP port.
+    pub dropped_udp: u64,
+    /// Fragments that carry no port.
+    pub dropped_fragment: u64,
+    /// The port was behind too many headers to be looked for.
+    pub dropped_hidden: u64,
+    /// Those of `dropped_tcp` that were answered with a reset.
+    pub answered_reset: u64,
+    /// Neither TCP nor UDP, a later fragment, or not understood.
     pub passed_other: u64,
     /// To a port that is not guarded.
     pub passed_port: u64,
@@ -91,6 +105,11 @@ impl From<Counters> for CounterValues {
         Self {
             dropped_packets: counters.dropped_packets,
             dropped_bytes: counters.dropped_bytes,
+            dropped_tcp: counters.dropped_tcp,
+            dropped_udp: counters.dropped_udp,
+            dropped_fragment: counters.dropped_fragment,
+            dropped_hidden: counters.dropped_hidden,
+            answered_reset: counters.answered_reset,
             passed_other: counters.passed_other,
             passed_port: counters.passed_port,
             passed_clean: counters.passed_clean,

@@ -96,6 +96,7 @@ mod tests {
                     },
                     dropped_packets: 0,
                     dropped_bytes: 0,
+                    last_seen: None,
                 })
                 .collect();
             let expected: Vec<Listed> = bans.iter().map(|ban| Listed::new("x", ban)).collect();

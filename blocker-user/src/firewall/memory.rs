@@ -54,7 +54,12 @@ impl Firewall for Memory {
 
 impl View for Memory {
     fn bans(&self) -> Result<Vec<Enforced>, FirewallError> {
-        let enforced = |&order: &Order| Enforced { order, dropped_packets: 0, dropped_bytes: 0 };
+        let enforced = |&order: &Order| Enforced {
+            order,
+            dropped_packets: 0,
+            dropped_bytes: 0,
+            last_seen: None,
+        };
         Ok(self.lock().values().map(enforced).collect())
     }
 

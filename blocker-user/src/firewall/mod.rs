@@ -7,6 +7,7 @@
 mod bpffs;
 mod clock;
 mod dispatcher;
+mod events;
 mod features;
 mod interface;
 mod layers;
@@ -27,7 +28,7 @@ use crate::time::LogTime;
 
 pub use memory::Memory;
 pub use pins::{Detached, detach};
-pub use xdp::{Options, Xdp, XdpMode};
+pub use xdp::{Action, Options, Xdp, XdpMode};
 
 /// `max_bans` if nobody says otherwise.
 pub const DEFAULT_MAX_BANS: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 20) - 1);
@@ -49,9 +50,11 @@ pub struct Enforced {
     pub order: Order,
     pub dropped_packets: u64,
     pub dropped_bytes: u64,
+    /// When the last of those packets came.
+    pub last_seen: Option<LogTime>,
 }
 
-/// A TCP port range that is guarded, inclusive.
+/// A port range that is guarded, inclusive.
 pub type PortRange = abi::PortRange;
 
 /// What passed and what was dropped, summed over all CPUs.

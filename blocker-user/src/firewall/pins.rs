@@ -20,8 +20,18 @@ use super::{FirewallError, bpffs, dispatcher, interface::Interface};
 
 const LINK_PREFIX: &str = "link_";
 /// All that is pinned besides links. Each may have a [`next`] one beside it.
-const NAMES: [&str; 7] =
-    [PROGRAM, map::BANS_V4, map::BANS_V6, map::BANS_NET, map::ALLOW, map::PORTS, map::COUNTERS];
+const NAMES: [&str; 10] = [
+    PROGRAM,
+    map::BANS_V4,
+    map::BANS_V6,
+    map::BANS_NET,
+    map::ALLOW,
+    map::PORTS,
+    map::GUARDED,
+    map::COUNTERS,
+    map::RECENT,
+    map::EVENTS,
+];
 
 /// The pin directory, held exclusively for as long as this lives. What a start pins goes with
 /// it again, unless that was [`kept`](PinDir::keep).

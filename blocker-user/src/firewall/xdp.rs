@@ -27,6 +27,7 @@ use super::{
     Counters, Enforced, Firewall, FirewallError, Order, View,
     clock::Clock,
     dispatcher::{self, Swap},
+    events,
     features::Features,
     interface, layers,
     notices::Notices,
@@ -53,13 +54,28 @@ pub enum XdpMode {
     Generic,
 }
 
+/// What becomes of the packets of the banned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    #[default]
+    Drop,
+    /// TCP segments are answered with a reset.
+    Reset,
+}
+
 /// What [`Xdp::open`] needs to know.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub pin_dir: PathBuf,
     pub interfaces: Vec<String>,
     pub mode: XdpMode,
+    /// TCP ports that are guarded.
     pub ports: Vec<PortRange>,
+    /// UDP ports that are guarded.
+    pub udp_ports: Vec<PortRange>,
+    /// Drop the fragments of the banned that carry no port.
+    pub drop_fragments: bool,
+    pub action: Action,
     /// Length of the IPv6 prefix that one ban covers.
     pub ipv6_prefix: u8,
     /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
@@ -141,6 +157,7 @@ impl Xdp {
         let program = program(object)?;
         program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
         start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
+        settings.layout = abi::LAYOUT;
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
@@ -152,6 +169,17 @@ impl Xdp {
             trace::follow(object)?;
         }
         Ok(())
+    }
+
+    /// To be called after every change of the maps, see [`Maps::set_settings`].
+    fn forget_verdicts(&mut self) -> Result<(), FirewallError> {
+        self.maps.set_settings(&self.settings)
+    }
+
+    /// For [`abi::Ban::serial`]: one that an earlier ban of the same subject hardly had.
+    fn next_serial(&self) -> Result<u8, FirewallError> {
+        let [low, ..] = self.maps.changes()?.to_le_bytes();
+        Ok(low.max(1))
     }
 
     fn close_connections(&self) {
@@ -290,8 +318,8 @@ impl Firewall for Xdp {
         if found_in_trie {
             found = true;
             self.settings.networks = self.settings.networks.saturating_sub(1);
-            self.maps.set_settings(&self.settings)?;
         }
+        self.forget_verdicts()?;
         Ok(found)
     }
 
@@ -304,10 +332,11 @@ impl Firewall for Xdp {
             // Nobody is taken off the list before it is sure that this daemon will run.
             self.settings.allowed = count(start.allowed().len() + networks.len());
             start.wanted_allowed = Some(networks.to_vec());
-            return self.maps.set_settings(&self.settings);
+            return self.forget_verdicts();
         }
-        self.maps.set_settings(&self.settings)?;
-        self.maps.keep_allowed(networks)
+        self.forget_verdicts()?;
+        self.maps.keep_allowed(networks)?;
+        self.forget_verdicts()
     }
 
     fn commit(&mut self) -> Result<(), FirewallError> {
@@ -315,7 +344,13 @@ impl Firewall for Xdp {
             return Ok(());
         }
         self.settings.tcp = port_list(&self.options.ports);
-        self.maps.set_settings(&self.settings)?;
+        self.settings.udp = port_list(&self.options.udp_ports);
+        self.settings.drop_fragments = u32::from(self.options.drop_fragments);
+        self.settings.action = match self.options.action {
+            Action::Drop => abi::ACTION_DROP,
+            Action::Reset => abi::ACTION_RESET,
+        };
+        self.forget_verdicts()?;
         pin_program(program(&mut self.object)?, &self.pins)?;
         self.pins.keep();
         if let Some(start) = self.start.take()
@@ -326,6 +361,7 @@ impl Firewall for Xdp {
         if self.options.close_connections {
             self.start_closing();
         }
+        events::follow(&self.pins);
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! The loaded program, packet by packet, through `BPF_PROG_TEST_RUN`: no interface, no
 //! network, but the very instructions that the verifier let through.
 
+mod answers;
 mod bans;
+mod counts;
 mod layouts;
 mod packets;
 mod starts;
@@ -20,7 +22,7 @@ use aya_obj::programs::XdpAttachType;
 use blocker_user::{
     config::PortList,
     daemon::wall_clock,
-    firewall::{self, Firewall as _, FirewallError, Options, Order, Xdp, XdpMode},
+    firewall::{self, Action, Firewall as _, FirewallError, Options, Order, Xdp, XdpMode},
 };
 use etherparse::PacketBuilder;
 use ipnet::IpNet;
@@ -28,10 +30,18 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 const DROP: u32 = 1;
 const PASS: u32 = 2;
+const TX: u32 = 3;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = [bans::trials(), layouts::trials(), packets::trials(), starts::trials()];
+    let trials = [
+        answers::trials(),
+        bans::trials(),
+        counts::trials(),
+        layouts::trials(),
+        packets::trials(),
+        starts::trials(),
+    ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 
@@ -87,6 +97,19 @@ impl Kernel {
         Ok(self.program.test_run(options)?.return_value)
     }
 
+    /// The verdict, and the packet as the program leaves it.
+    fn run(&self, packet: &[u8]) -> Result<(u32, Vec<u8>)> {
+        let mut out = vec![0; packet.len() + 256];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ..TestRunOptions::new()
+        };
+        let result = self.program.test_run(options)?;
+        out.truncate(usize::try_from(result.data_size_out)?);
+        Ok((result.return_value, out))
+    }
+
     fn expect(&self, verdict: u32, source: &str, port: u16) -> Result<()> {
         let found = self.verdict(&tcp(source.parse()?, port)?)?;
         ensure!(found == verdict, "{source} to {port}: verdict {found}, expected {verdict}");
@@ -119,6 +142,9 @@ fn options(pins: &Path, ipv6_prefix: u8, trace: bool) -> Options {
         interfaces: Vec::new(),
         mode: XdpMode::Auto,
         ports: PortList::default().ranges().to_vec(),
+        udp_ports: Vec::new(),
+        drop_fragments: true,
+        action: Action::Drop,
         ipv6_prefix,
         max_bans: firewall::DEFAULT_MAX_BANS,
         close_connections: false,
@@ -129,7 +155,7 @@ fn options(pins: &Path, ipv6_prefix: u8, trace: bool) -> Options {
 const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 
 fn tcp(source: IpAddr, port: u16) -> Result<Vec<u8>> {
-    let ethernet = PacketBuilder::ethernet2([1; 6], [2; 6]);
+    let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
     let ip = match source {
         IpAddr::V4(source) => ethernet.ipv4(source.octets(), [192, 0, 2, 1], 64),
         IpAddr::V6(source) => ethernet.ipv6(source.octets(), [1; 16], 64),

@@ -1,5 +1,6 @@
 //! The pinned maps, typed.
 
+mod recent;
 mod verdict;
 
 use std::{collections::HashMap as StdHashMap, hash::Hash, path::Path};
@@ -10,7 +11,9 @@ use aya::{
         Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues, lpm_trie::Key,
     },
 };
-use blocker_common::abi::{Allowed, Ban, Counters, FAMILY_BITS, Network, Ports, V4Key, V6Key, map};
+use blocker_common::abi::{
+    Allowed, Ban, Counters, FAMILY_BITS, Guarded, Network, Ports, Recent, V4Key, V6Key, map,
+};
 use ipnet::IpNet;
 
 use super::super::{
@@ -31,6 +34,10 @@ pub(super) struct Maps {
     net: LpmTrie<MapData, Network, Ban>,
     allow: LpmTrie<MapData, Network, Allowed>,
     ports: Array<MapData, Ports>,
+    guarded: Array<MapData, Guarded>,
+    /// What is in these two. `None` before this daemon has set it.
+    set: Option<Box<(Ports, Guarded)>>,
+    recent: PerCpuArray<MapData, Recent>,
     counters: PerCpuArray<MapData, Counters>,
 }
 
@@ -58,6 +65,9 @@ impl Maps {
             net: open(&pins.map(map::BANS_NET))?,
             allow: open(&pins.map(map::ALLOW))?,
             ports: open(&pins.map(map::PORTS))?,
+            guarded: open(&pins.map(map::GUARDED))?,
+            set: None,
+            recent: open(&pins.map(map::RECENT))?,
             counters: open(&pins.map(map::COUNTERS))?,
         })
     }
@@ -99,7 +109,7 @@ impl Maps {
             Slot::Net { bits, network } => {
                 let key = Key::new(*bits, *network);
                 match self.net.get(&key, 0) {
-                    Ok(ban) if FAMILY_BITS + ban.prefix_len != *bits => return Ok(None),
+                    Ok(ban) if FAMILY_BITS + u32::from(ban.prefix_len) != *bits => return Ok(None),
                     found => found,
                 }
             }
@@ -144,11 +154,10 @@ impl Maps {
         let mut copied = Vec::new();
         let mut left = 0_usize;
         for (key, ban) in self.v6()? {
-            let prefix = u8::try_from(ban.prefix_len).unwrap_or(128);
-            if prefix == ipv6_prefix {
+            if ban.prefix_len == ipv6_prefix {
                 continue;
             }
-            let subject = v6_subject(key, prefix);
+            let subject = v6_subject(key, ban.prefix_len);
             match self.put(&Slot::network(&subject), &ban, &subject) {
                 Ok(()) => copied.push((key, subject)),
                 Err(FirewallError::Full(_)) => left += 1,
@@ -166,12 +175,11 @@ impl Maps {
 
     pub(super) fn bans(&self, clock: Clock) -> Result<Vec<Enforced>, FirewallError> {
         let v4 = self.v4()?.into_iter().map(|(key, ban)| (v4_subject(key), ban));
-        let v6 = self
-            .v6()?
-            .into_iter()
-            .map(|(key, ban)| (v6_subject(key, u8::try_from(ban.prefix_len).unwrap_or(128)), ban));
+        let v6 = self.v6()?.into_iter().map(|(key, ban)| (v6_subject(key, ban.prefix_len), ban));
         let net: StdHashMap<IpNet, Ban> = self.networks()?.into_iter().collect();
-        Ok(v4.chain(v6).chain(net).map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
+        let mut bans: Vec<(IpNet, Ban)> = v4.chain(v6).chain(net).collect();
+        self.add_recent(&mut bans)?;
+        Ok(bans.into_iter().map(|(subject, ban)| enforced(subject, &ban, clock)).collect())
     }
 
     pub(super) fn counters(&self) -> Result<Counters, FirewallError> {
@@ -179,11 +187,18 @@ impl Maps {
         Ok(per_cpu.iter().fold(Counters::default(), |sum, one| Counters {
             dropped_packets: sum.dropped_packets + one.dropped_packets,
             dropped_bytes: sum.dropped_bytes + one.dropped_bytes,
+            dropped_tcp: sum.dropped_tcp + one.dropped_tcp,
+            dropped_udp: sum.dropped_udp + one.dropped_udp,
+            dropped_fragment: sum.dropped_fragment + one.dropped_fragment,
+            dropped_hidden: sum.dropped_hidden + one.dropped_hidden,
+            answered_reset: sum.answered_reset + one.answered_reset,
             passed_other: sum.passed_other + one.passed_other,
             passed_port: sum.passed_port + one.passed_port,
             passed_clean: sum.passed_clean + one.passed_clean,
             passed_expired: sum.passed_expired + one.passed_expired,
             passed_allowed: sum.passed_allowed + one.passed_allowed,
+            events_lost: sum.events_lost + one.events_lost,
+            events_held_back: sum.events_held_back + one.events_held_back,
         }))
     }
 
@@ -191,8 +206,36 @@ impl Maps {
         self.ports.get(&0, 0).map_err(FirewallError::bpf("read the guarded ports"))
     }
 
+    /// How often anything was changed that a verdict depends on.
+    pub(super) fn changes(&self) -> Result<u64, FirewallError> {
+        match &self.set {
+            Some(set) => Ok(set.1.changes),
+            None => {
+                let guarded = self.guarded.get(&0, 0);
+                Ok(guarded.map_err(FirewallError::bpf("read the guarded ports"))?.changes)
+            }
+        }
+    }
+
+    /// Puts `settings` into force, and with them whatever has changed in the other maps: from
+    /// here on the kernel judges every source anew.
     pub(super) fn set_settings(&mut self, settings: &Ports) -> Result<(), FirewallError> {
-        self.ports.set(0, settings, 0).map_err(FirewallError::bpf("set the guarded ports"))
+        let failed = FirewallError::bpf("set the guarded ports");
+        let changes = self.changes()? + 1;
+        let set = match self.set.take() {
+            // The bits of all ports take longer to find than to write.
+            Some(mut set) if set.0 == *settings => {
+                set.1.changes = changes;
+                set
+            }
+            _ => Box::new((*settings, Guarded::new(settings, changes))),
+        };
+        self.ports
+            .set(0, &set.0, 0)
+            .and_then(|()| self.guarded.set(0, &set.1, 0))
+            .map_err(failed)?;
+        self.set = Some(set);
+        Ok(())
     }
 
     pub(super) fn count_networks(&self) -> Result<u32, FirewallError> {
@@ -273,12 +316,13 @@ fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
     Enforced {
         order: Order {
             subject,
-            banned_at: LogTime::from_secs(i64::try_from(ban.banned_at).unwrap_or(i64::MAX)),
+            banned_at: LogTime::from_secs(i64::from(ban.banned_at)),
             expires: clock.wall(ban.expires_ns),
-            attempts: ban.attempts,
+            attempts: u32::from(ban.attempts),
         },
         dropped_packets: ban.dropped_packets,
         dropped_bytes: ban.dropped_bytes,
+        last_seen: (ban.last_seen_ns != 0).then(|| clock.wall(ban.last_seen_ns)).flatten(),
     }
 }
 

@@ -24,8 +24,9 @@ use crate::firewall::{
     slot::{Slot, v4_subject, v6_subject},
 };
 
+/// A ban of either layout: both have this size.
+type AnyBan = [u8; 40];
 /// Values as the first version pinned them, byte by byte.
-type BanV1 = [u8; 40];
 type PortsV1 = [u8; 136];
 type CountersV1 = [u8; 56];
 
@@ -46,8 +47,10 @@ fn wanted(name: &str, max_bans: NonZeroU32) -> Shape {
     }
 }
 
+/// In the order in which they are replaced, `ports` after the bans: it tells their layout.
 const MAPS: [&str; 6] =
     [map::BANS_V4, map::BANS_V6, map::BANS_NET, map::ALLOW, map::PORTS, map::COUNTERS];
+const BANS: [&str; 3] = [map::BANS_V4, map::BANS_V6, map::BANS_NET];
 
 /// The pinned maps that this version cannot go on with as they are.
 pub(super) fn outdated(
@@ -55,16 +58,11 @@ pub(super) fn outdated(
     max_bans: NonZeroU32,
 ) -> Result<Vec<&'static str>, FirewallError> {
     let mut outdated = Vec::new();
+    let ports = shape(pins, map::PORTS)?;
+    let is_first_layout = ports.is_some_and(|Shape(_, value, _)| value == size_of::<PortsV1>());
     for name in MAPS {
-        let pin = pins.join(name);
-        if !pin.exists() {
-            continue;
-        }
-        let info = MapInfo::from_pin(&pin)
-            .map_err(FirewallError::bpf(format!("look at the pinned map {name}")))?;
-        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let found = Shape(size(info.key_size()), size(info.value_size()), size(info.max_entries()));
-        if found != wanted(name, max_bans) {
+        let Some(found) = shape(pins, name)? else { continue };
+        if found != wanted(name, max_bans) || (is_first_layout && BANS.contains(&name)) {
             require_known(pins, name, &found)?;
             outdated.push(name);
         }
@@ -75,13 +73,25 @@ pub(super) fn outdated(
     Ok(outdated)
 }
 
+/// `None` where there is no such pin.
+fn shape(pins: &Path, name: &str) -> Result<Option<Shape>, FirewallError> {
+    let pin = pins.join(name);
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let info = MapInfo::from_pin(&pin)
+        .map_err(FirewallError::bpf(format!("look at the pinned map {name}")))?;
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(Some(Shape(size(info.key_size()), size(info.value_size()), size(info.max_entries()))))
+}
+
 /// Only shapes that some version had can be read.
 fn require_known(pins: &Path, name: &str, found: &Shape) -> Result<(), FirewallError> {
     let Shape(key, value, _) = *found;
     let known = match name {
-        map::BANS_V4 => (size_of::<V4Key>(), size_of::<BanV1>()),
-        map::BANS_V6 => (size_of::<V6Key>(), size_of::<BanV1>()),
-        map::BANS_NET => (size_of::<Key<Network>>(), size_of::<BanV1>()),
+        map::BANS_V4 => (size_of::<V4Key>(), size_of::<AnyBan>()),
+        map::BANS_V6 => (size_of::<V6Key>(), size_of::<AnyBan>()),
+        map::BANS_NET => (size_of::<Key<Network>>(), size_of::<AnyBan>()),
         map::ALLOW => (size_of::<Key<Network>>(), size_of::<Allowed>()),
         map::PORTS => (size_of::<u32>(), size_of::<PortsV1>()),
         _ => (size_of::<u32>(), size_of::<CountersV1>()),
@@ -119,12 +129,11 @@ pub(super) fn fill(
                 let (keys, bans) = bans::<V6Key>(&old, room)?;
                 let done = maps.put_v6(&keys, &bans);
                 for (key, ban) in keys.iter().zip(&bans).skip(done) {
-                    let prefix_len = u8::try_from(ban.prefix_len).unwrap_or(128);
-                    maps.put(&Slot::V6(*key), ban, &v6_subject(*key, prefix_len))?;
+                    maps.put(&Slot::V6(*key), ban, &v6_subject(*key, ban.prefix_len))?;
                 }
             }
             map::BANS_NET => {
-                let trie: LpmTrie<MapData, Network, BanV1> = open(&old)?;
+                let trie: LpmTrie<MapData, Network, AnyBan> = open(&old)?;
                 for (subject, value) in networks(trie.iter())? {
                     maps.put(&Slot::network(&subject), &ban(&value), &subject)?;
                 }
@@ -155,8 +164,8 @@ fn bans<K: Pod + Eq + std::hash::Hash>(
     old: &Path,
     room: usize,
 ) -> Result<(Vec<K>, Vec<Ban>), FirewallError> {
-    let map: HashMap<MapData, K, BanV1> = open(old)?;
-    let bulk = Bulk::<K, BanV1>::open(old)?;
+    let map: HashMap<MapData, K, AnyBan> = open(old)?;
+    let bulk = Bulk::<K, AnyBan>::open(old)?;
     let mut bans: Vec<(K, Ban)> =
         all_of(&bulk, map.iter())?.into_iter().map(|(key, value)| (key, ban(&value))).collect();
     if bans.len() > room {
@@ -183,14 +192,31 @@ fn u32_at(value: &[u8], at: usize) -> u32 {
     u32::from_ne_bytes(bytes(value, at))
 }
 
-fn ban(value: &BanV1) -> Ban {
-    Ban {
+/// The layouts part behind the third number. A crash may have left some maps of each, so that
+/// every ban tells for itself: its last byte is the serial, or it was 0.
+fn ban(value: &AnyBan) -> Ban {
+    let counted = Ban {
         expires_ns: u64_at(value, 0),
         dropped_packets: u64_at(value, 8),
         dropped_bytes: u64_at(value, 16),
-        banned_at: u64_at(value, 24),
-        attempts: u32_at(value, 32),
-        prefix_len: u32_at(value, 36),
+        ..Ban::default()
+    };
+    match bytes(value, 36) {
+        [low, high, prefix_len, serial] if serial != 0 => Ban {
+            last_seen_ns: u64_at(value, 24),
+            banned_at: u32_at(value, 32),
+            attempts: u16::from_ne_bytes([low, high]),
+            prefix_len,
+            serial,
+            ..counted
+        },
+        first_layout => Ban {
+            banned_at: u32::try_from(u64_at(value, 24)).unwrap_or(u32::MAX),
+            attempts: u16::try_from(u32_at(value, 32)).unwrap_or(u16::MAX),
+            prefix_len: u8::try_from(u32::from_ne_bytes(first_layout)).unwrap_or(128),
+            serial: 1,
+            ..counted
+        },
     }
 }
 
@@ -213,5 +239,8 @@ fn counters(value: &CountersV1) -> Counters {
         passed_clean: u64_at(value, 32),
         passed_expired: u64_at(value, 40),
         passed_allowed: u64_at(value, 48),
+        // There was no other reason but for chains of headers, which are rare.
+        dropped_tcp: u64_at(value, 0),
+        ..Counters::default()
     }
 }

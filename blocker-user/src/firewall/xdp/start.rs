@@ -75,11 +75,12 @@ impl Start {
         let mut put_back = |result: Result<(), FirewallError>| {
             failed.extend(result.err().map(|error| error.to_string()));
         };
-        put_back(maps.set_settings(&self.settings));
         put_back(maps.keep_allowed(&self.allowed));
         for (_, subject) in &self.copied {
             put_back(maps.remove(&Slot::network(subject)).map(drop));
         }
+        // Behind the other maps, for it makes the kernel judge anew.
+        put_back(maps.set_settings(&self.settings));
         for failure in failed {
             tracing::warn!("taking back a start that failed: {failure}");
         }

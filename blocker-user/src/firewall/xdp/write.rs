@@ -38,18 +38,21 @@ impl Room {
     }
 }
 
-/// `order` as the kernel has it, with what was counted for an `earlier` ban of its subject.
-fn ban(order: &Order, clock: Clock, earlier: Option<&Ban>) -> Ban {
+/// `order` as the kernel has it, with what was counted for an `earlier` ban of its subject, or
+/// with a new `serial`.
+fn ban(order: &Order, clock: Clock, earlier: Option<&Ban>, serial: u8) -> Ban {
     // The packets the kernel counts between the read of `earlier` and the write are lost to
     // the statistics, not to the verdict.
-    let counted = earlier.copied().unwrap_or_default();
+    let counted = earlier.copied().unwrap_or(Ban { serial, ..Ban::default() });
     Ban {
         expires_ns: clock.deadline(order.expires),
         dropped_packets: counted.dropped_packets,
         dropped_bytes: counted.dropped_bytes,
-        banned_at: u64::try_from(order.banned_at.as_secs()).unwrap_or(0),
-        attempts: order.attempts,
-        prefix_len: u32::from(order.subject.prefix_len()),
+        last_seen_ns: counted.last_seen_ns,
+        banned_at: u32::try_from(order.banned_at.as_secs().max(0)).unwrap_or(u32::MAX),
+        attempts: u16::try_from(order.attempts).unwrap_or(u16::MAX),
+        prefix_len: order.subject.prefix_len(),
+        serial: counted.serial,
     }
 }
 
@@ -57,7 +60,7 @@ impl Xdp {
     pub(super) fn put_one(&mut self, order: &Order) -> Result<(), FirewallError> {
         let slot = Slot::of(&order.subject, self.options.ipv6_prefix);
         let earlier = self.maps.get(&slot)?;
-        let ban = ban(order, Clock::now(), earlier.as_ref());
+        let ban = ban(order, Clock::now(), earlier.as_ref(), self.next_serial()?);
         match self.maps.put(&slot, &ban, &order.subject) {
             Err(FirewallError::Full(_)) => {
                 self.make_room(&slot)?;
@@ -68,9 +71,8 @@ impl Xdp {
         self.room.of(&slot).set(ban.expires_ns, order.subject);
         if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
             self.settings.networks += 1;
-            self.maps.set_settings(&self.settings)?;
         }
-        Ok(())
+        self.forget_verdicts()
     }
 
     /// Networks are few, and go one by one; addresses and prefixes go as fast as they can.
@@ -83,10 +85,12 @@ impl Xdp {
                 _ => single.push(order),
             }
         }
-        let done = put_all(&v4, || self.maps.v4(), |keys, bans| self.maps.put_v4(keys, bans))?;
+        let (maps, serial) = (&self.maps, self.next_serial()?);
+        let done = put_all(&v4, serial, || maps.v4(), |keys, bans| maps.put_v4(keys, bans))?;
         single.extend(v4.iter().skip(done).map(|(_, order)| *order));
-        let done = put_all(&v6, || self.maps.v6(), |keys, bans| self.maps.put_v6(keys, bans))?;
+        let done = put_all(&v6, serial, || maps.v6(), |keys, bans| maps.put_v6(keys, bans))?;
         single.extend(v6.iter().skip(done).map(|(_, order)| *order));
+        self.forget_verdicts()?;
         // What is remembered of a full map does not know of these.
         (self.room.v4, self.room.v6) = (Soonest::default(), Soonest::default());
         single.into_iter().try_for_each(|order| self.put_one(order))
@@ -116,6 +120,7 @@ impl Xdp {
 /// How many of `orders` are set, from the first one on.
 fn put_all<K: Copy + Eq + Hash>(
     orders: &[(K, &Order)],
+    serial: u8,
     read: impl Fn() -> Result<Vec<(K, Ban)>, FirewallError>,
     put: impl Fn(&[K], &[Ban]) -> usize,
 ) -> Result<usize, FirewallError> {
@@ -124,8 +129,10 @@ fn put_all<K: Copy + Eq + Hash>(
     }
     let earlier: HashMap<K, Ban> = read()?.into_iter().collect();
     let clock = Clock::now();
-    let (keys, bans): (Vec<K>, Vec<Ban>) =
-        orders.iter().map(|(key, order)| (*key, ban(order, clock, earlier.get(key)))).unzip();
+    let (keys, bans): (Vec<K>, Vec<Ban>) = orders
+        .iter()
+        .map(|(key, order)| (*key, ban(order, clock, earlier.get(key), serial)))
+        .unzip();
     Ok(put(&keys, &bans))
 }
 
@@ -135,9 +142,8 @@ fn ends(maps: &Maps, slot: &Slot) -> Result<Vec<(u64, IpNet)>, FirewallError> {
             maps.v4()?.into_iter().map(|(key, ban)| (ban.expires_ns, v4_subject(key))).collect()
         }
         Slot::V6(_) => {
-            let prefix_len = |ban: &Ban| u8::try_from(ban.prefix_len).unwrap_or(128);
             let bans = maps.v6()?.into_iter();
-            bans.map(|(key, ban)| (ban.expires_ns, v6_subject(key, prefix_len(&ban)))).collect()
+            bans.map(|(key, ban)| (ban.expires_ns, v6_subject(key, ban.prefix_len))).collect()
         }
         Slot::Net { .. } => {
             maps.networks()?.into_iter().map(|(subject, ban)| (ban.expires_ns, subject)).collect()

@@ -46,7 +46,7 @@ impl Maps {
                 return Ok(true);
             }
             let Some(wider) = ban.prefix_len.checked_sub(1) else { return Ok(false) };
-            bits = FAMILY_BITS + wider;
+            bits = FAMILY_BITS + u32::from(wider);
         }
     }
 
