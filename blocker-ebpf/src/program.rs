@@ -42,7 +42,7 @@ fn doveblock(ctx: XdpContext) -> u32 {
     // program runs, and it stays valid for as long as the map does.
     let count = unsafe { &mut *count };
 
-    let bytes = frame.len() as u64;
+    let bytes = frame.size() as u64;
     // The compiler writes down what follows once for each family, which it knows there.
     let verdict = match network_layer(&frame) {
         Some((Family::V4, offset)) => {
@@ -131,7 +131,7 @@ fn is_judged(packet: Packet, settings: &Guarded) -> bool {
 #[inline(never)]
 unsafe fn answer(context: *mut xdp_md) -> u32 {
     let mut frame = Frame::of(&XdpContext::new(context));
-    let len = frame.len();
+    let len = frame.size();
     let Some(end) = reset::answer(&mut frame) else { return XDP_DROP };
     let surplus = end as i32 - len as i32;
     // SAFETY: the helper gets the context it wants.
