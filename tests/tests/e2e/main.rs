@@ -1,5 +1,6 @@
 //! End to end: real log lines, real packets. Each trial has a world of its own.
 
+mod answers;
 mod attach;
 mod bans;
 mod bounds;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         eprintln!("removed what a killed run left: {name}");
     }
     let trials = [
+        answers::trials(),
         attach::trials(),
         bans::trials(),
         bounds::trials(),
