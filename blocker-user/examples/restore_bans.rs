@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use blocker_user::{
     config::PortList,
     daemon::wall_clock,
-    firewall::{self, DEFAULT_MAX_BANS, Firewall as _, Options, Order, Xdp, XdpMode},
+    firewall::{self, Action, DEFAULT_MAX_BANS, Firewall as _, Options, Order, Xdp, XdpMode},
 };
 use ipnet::IpNet;
 
@@ -39,6 +39,9 @@ fn options(pin_dir: PathBuf, bans: NonZeroU32) -> Options {
         interfaces: Vec::new(),
         mode: XdpMode::Auto,
         ports: PortList::default().ranges().to_vec(),
+        udp_ports: Vec::new(),
+        drop_fragments: true,
+        action: Action::Drop,
         ipv6_prefix: 64,
         max_bans: bans,
         close_connections: false,

@@ -35,6 +35,15 @@ pub fn missing_bpftool() -> Option<String> {
     without("bpftool", "bpftool")
 }
 
+/// Where Debian has it.
+pub const LIBXDP_DISPATCHER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o";
+
+/// Why there is no dispatcher of libxdp's to meet; `None` where there is one.
+#[must_use]
+pub fn missing_libxdp() -> Option<String> {
+    (!Path::new(LIBXDP_DISPATCHER).is_file()).then(|| install("xdp-dispatcher.o", "xdp-tools"))
+}
+
 fn without(tool: &str, package: &str) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Where a user's PATH does not lead, and system tools are.

@@ -172,19 +172,29 @@ impl World {
             run(command("ip").args(["netns", "add", &namespace.name]))?;
         }
         match wire {
-            Wire::Veth => world.server.configure(&format!(
-                "link add name {SERVER_LINK} address {SERVER_MAC} type veth \
-                 peer name {CLIENT_LINK} address {CLIENT_MAC} netns {}\n",
-                world.client.name
-            ))?,
+            Wire::Veth => world.connect()?,
             Wire::Links { server, client } => {
                 world.server.take(server, SERVER_LINK, SERVER_MAC)?;
                 world.client.take(client, CLIENT_LINK, CLIENT_MAC)?;
+                world.configure()?;
             }
         }
-        world.server.configure(&server_lines()?)?;
-        world.client.configure(&client_lines()?)?;
         Ok(world)
+    }
+
+    /// Makes the pair that joins the two; once more, where a trial has deleted it.
+    pub fn connect(&self) -> Result<()> {
+        self.server.configure(&format!(
+            "link add name {SERVER_LINK} address {SERVER_MAC} type veth \
+             peer name {CLIENT_LINK} address {CLIENT_MAC} netns {}\n",
+            self.client.name
+        ))?;
+        self.configure()
+    }
+
+    fn configure(&self) -> Result<()> {
+        self.server.configure(&server_lines()?)?;
+        self.client.configure(&client_lines()?)
     }
 }
 

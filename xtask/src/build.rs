@@ -49,18 +49,30 @@ fn user() -> Result<PathBuf> {
 
 /// Builds a test of `package` that is a file of its own, and says where it is.
 pub(crate) fn test_binary(package: &str, test: &str) -> Result<PathBuf> {
-    let mut cargo = cmd::cargo("test", &layout::target());
+    target_binary("test", package, test)
+}
+
+/// Likewise a benchmark, optimised as the daemon is.
+pub(crate) fn bench_binary(package: &str, bench: &str) -> Result<PathBuf> {
+    target_binary("bench", package, bench)
+}
+
+/// The kind of target is the name of cargo's subcommand, and of the flag that picks one.
+fn target_binary(kind: &str, package: &str, name: &str) -> Result<PathBuf> {
+    let mut cargo = cmd::cargo(kind, &layout::target());
     cargo
-        .args(["--package", package, "--test", test, "--no-run", "--message-format=json"])
+        .args(["--package", package, &format!("--{kind}"), name])
+        .args(["--no-run", "--message-format=json"])
         .env(layout::OBJECT_VAR, layout::object());
     cmd::show(&cargo);
     let messages = cmd::output(&mut cargo)?;
     let executable = messages.lines().find_map(|message| {
         let message: serde_json::Value = serde_json::from_str(message).ok()?;
-        let is_it = message["target"]["name"] == test && message["profile"]["test"] == true;
+        let target = &message["target"];
+        let is_it = target["name"] == name && target["kind"][0] == kind;
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     });
-    executable.with_context(|| format!("cargo does not say where the test {test} is"))
+    executable.with_context(|| format!("cargo does not say where the {kind} {name} is"))
 }
 
 /// cargo for the BPF target, which has no precompiled `core`; building that is open to a

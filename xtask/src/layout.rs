@@ -35,6 +35,11 @@ pub(crate) fn object() -> PathBuf {
     bpf_target_dir().join(BPF_TARGET).join("release/doveblock-ebpf")
 }
 
+/// The programs that the kernel half is measured with.
+pub(crate) fn cost_object() -> PathBuf {
+    bpf_target_dir().join(BPF_TARGET).join("release/cost-ebpf")
+}
+
 pub(crate) fn binary() -> PathBuf {
     target().join("release/doveblock")
 }

@@ -1,4 +1,4 @@
-//! The programs that the end-to-end tests and the sandbox drive: from the distribution, and
+//! The programs that the end-to-end tests, the sandbox and the benchmarks drive: from the distribution, and
 //! only as root. Missing ones never stop a task: the tests that need them say so and skip.
 use std::{fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
@@ -10,25 +10,43 @@ use crate::cmd::{self, command};
 struct Package {
     name: &'static str,
     program: &'static str,
-    sandbox: bool,
+    uses: &'static [Use],
 }
 
-const fn package(name: &'static str, program: &'static str, sandbox: bool) -> Package {
-    Package { name, program, sandbox }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Tests,
+    Sandbox,
+    /// `bench kernel`
+    Bench,
 }
 
-const PACKAGES: [Package; 9] = [
-    package("dovecot-core", "dovecot", true),
-    package("dovecot-imapd", "imap-login", true),
-    package("dovecot-pop3d", "pop3-login", true),
-    package("dovecot-managesieved", "managesieve-login", true),
-    package("iproute2", "ip", true),
-    package("bpftool", "bpftool", false),
+use Use::{Bench, Sandbox, Tests};
+
+const fn package(name: &'static str, program: &'static str, uses: &'static [Use]) -> Package {
+    Package { name, program, uses }
+}
+
+const PACKAGES: [Package; 14] = [
+    package("dovecot-core", "dovecot", &[Tests, Sandbox]),
+    package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
+    package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
+    package("dovecot-managesieved", "managesieve-login", &[Tests, Sandbox]),
+    package("iproute2", "ip", &[Tests, Sandbox, Bench]),
+    package("bpftool", "bpftool", &[Tests]),
     // Boot the kernels of the matrix, and sort their modules.
-    package("qemu-system-x86", "qemu-system-x86_64", false),
-    package("kmod", "modprobe", false),
+    package("qemu-system-x86", "qemu-system-x86_64", &[Tests]),
+    package("kmod", "modprobe", &[Tests]),
+    // Puts another program onto the interface, with a dispatcher to join; and xdp-filter.
+    package("xdp-tools", "xdp-loader", &[Tests, Bench]),
     // Judges the same log lines as doveblock.
-    package("fail2ban", "fail2ban-regex", false),
+    package("fail2ban", "fail2ban-regex", &[Tests]),
+    // Drop the same packets as doveblock.
+    package("nftables", "nft", &[Bench]),
+    package("iptables", "iptables", &[Bench]),
+    package("ipset", "ipset", &[Bench]),
+    // Tells a veth how to receive, and what it dropped.
+    package("ethtool", "ethtool", &[Bench]),
 ];
 
 /// Where programs are that an ordinary PATH does not name.
@@ -51,39 +69,49 @@ fi
 /// Installs what the tests want, where that can be done without asking. Says whether
 /// everything is there.
 pub(crate) fn install() -> bool {
-    let missing = missing(|_| true);
+    install_for(Tests, "the end-to-end tests")
+}
+
+/// Likewise for the firewalls that doveblock is measured beside.
+pub(crate) fn install_for_bench() -> bool {
+    install_for(Bench, "the benchmark")
+}
+
+fn install_for(wanted: Use, who: &str) -> bool {
+    let missing = missing(wanted);
     if missing.is_empty() {
         return true;
     }
     let apt = cmd::find("apt-get", &[]).is_some();
     if !apt || !is_root() {
-        eprintln!("==> the end-to-end tests want more than is installed. {}", by_hand(&missing));
+        eprintln!("==> more is wanted for {who} than is installed. {}", by_hand(&missing));
         return false;
     }
     eprintln!(
-        "==> installing what the end-to-end tests drive: {}. No service is started now; systemd \
-         starts dovecot and fail2ban at the next boot, unless you `systemctl disable` them",
+        "==> installing for {who}: {}. No service is started now; systemd starts those that \
+         belong to them at the next boot, unless you `systemctl disable` them",
         missing.join(" ")
     );
     if let Err(error) = apt_install(&missing) {
         eprintln!("warning: {error:#}. {}", by_hand(&missing));
     }
-    self::missing(|_| true).is_empty()
+    self::missing(wanted).is_empty()
 }
 
 /// The sandbox shows more with these, but installing a mail server is not its business.
 pub(crate) fn advise_for_sandbox() {
-    let missing = missing(|package| package.sandbox);
+    let missing = missing(Sandbox);
     if !missing.is_empty() {
         eprintln!("==> for the sandbox with a real Dovecot: {}", by_hand(&missing));
     }
 }
 
-fn missing(wanted: impl Fn(&Package) -> bool) -> Vec<&'static str> {
+fn missing(wanted: Use) -> Vec<&'static str> {
     let beside = BESIDE_THE_PATH.map(PathBuf::from);
     PACKAGES
         .iter()
-        .filter(|package| wanted(package) && cmd::find(package.program, &beside).is_none())
+        .filter(|package| package.uses.contains(&wanted))
+        .filter(|package| cmd::find(package.program, &beside).is_none())
         .map(|package| package.name)
         .collect()
 }

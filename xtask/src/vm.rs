@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// doveblock's place in the machine.
 const DAEMON: &str = "bin/doveblock";
 
+/// Where Debian's libxdp has its programs.
+const LIBXDP: &str = "/usr/lib/x86_64-linux-gnu/bpf";
+
 /// What has become of a kernel.
 enum Verdict {
     Passed(Vec<String>),
@@ -127,7 +130,16 @@ fn userland() -> Result<Vec<initramfs::Entry>> {
     for tool in ["ip", "nsenter", "setpriv", "insmod"] {
         programs.push((format!("bin/{tool}"), machine::tool(tool)?));
     }
-    initramfs::programs(&programs)
+    // Without libxdp's tools its dispatcher is not tried, and the machine says so.
+    let loader = machine::tool("xdp-loader").ok();
+    programs.extend(loader.iter().map(|path| ("bin/xdp-loader".to_owned(), path.clone())));
+    let mut entries = initramfs::programs(&programs)?;
+    if loader.is_some() {
+        for name in ["xdp-dispatcher.o", "xdpfilt_alw_all.o", "xdpfilt_dny_all.o"] {
+            entries.push(initramfs::Entry::copy(&Path::new(LIBXDP).join(name))?);
+        }
+    }
+    Ok(entries)
 }
 
 fn try_kernel(name: &str, apt: &Apt, userland: &[initramfs::Entry]) -> Verdict {

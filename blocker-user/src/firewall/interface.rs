@@ -2,12 +2,17 @@
 //! index, the canonical name, the kind and the attached XDP program come out. By netlink and
 //! not from `/sys`, which may show another network namespace than the one packets come in by.
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::{if_nameindex, if_nametoindex};
@@ -23,6 +28,21 @@ pub(super) struct Interface {
     kind: LinkLayerType,
     pub(super) mtu: u32,
     pub(super) xdp: Option<Attached>,
+    pub(super) layer: Kind,
+    /// The index of the device that a VLAN is on.
+    pub(super) parent: Option<u32>,
+    /// The index of the bridge or bond that this is a part of.
+    pub(super) controller: Option<u32>,
+}
+
+/// Which of the devices it is that lie on others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bridge,
+    Bond,
+    Vlan,
+    #[default]
+    Other,
 }
 
 /// The XDP program of an interface.
@@ -56,6 +76,28 @@ impl Interface {
         }
     }
 
+    /// Puts `new`, or nothing, in the place of the program `old` in one step, and fails where
+    /// another one is there by now. For programs that no BPF link holds.
+    pub(super) fn replace_program(
+        &self,
+        new: Option<BorrowedFd<'_>>,
+        old: BorrowedFd<'_>,
+        generic: bool,
+    ) -> io::Result<()> {
+        // XDP_FLAGS_REPLACE, and XDP_FLAGS_SKB_MODE or XDP_FLAGS_DRV_MODE
+        let flags = 1 << 4 | if generic { 1 << 1 } else { 1 << 2 };
+        let old = u32::try_from(old.as_raw_fd()).map_err(io::Error::other)?;
+        let new = new.map_or(-1, |new| new.as_raw_fd());
+        let mut request = LinkMessage::default();
+        request.header.index = self.index;
+        let wanted = vec![LinkXdp::Fd(new), LinkXdp::Flags(flags), LinkXdp::ExpectedFd(old)];
+        request.attributes.push(LinkAttribute::Xdp(wanted));
+        match exchange(RouteNetlinkMessage::SetLink(request), NLM_F_REQUEST | NLM_F_ACK)? {
+            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+            _ => Ok(()),
+        }
+    }
+
     /// The classifier reads Ethernet. On a tunnel, packets begin with their IP header, and all
     /// of them would pass without a word.
     pub(super) fn require_ethernet(&self) -> Result<(), FirewallError> {
@@ -70,6 +112,13 @@ impl Interface {
     }
 }
 
+/// Every interface of this network namespace.
+pub(super) fn all() -> Vec<Interface> {
+    let known = if_nameindex();
+    let indices = known.iter().flat_map(|list| list.iter().map(|it| it.index()));
+    indices.filter_map(Interface::with_index).collect()
+}
+
 /// The index of a name or altname in this network namespace.
 pub(super) fn index_of(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
@@ -78,11 +127,20 @@ pub(super) fn index_of(name: &str) -> Option<u32> {
 fn ask(index: u32) -> io::Result<Interface> {
     let mut request = LinkMessage::default();
     request.header.index = index;
-    let mut packet = NetlinkMessage::new(
-        NetlinkHeader::default(),
-        NetlinkPayload::from(RouteNetlinkMessage::GetLink(request)),
-    );
-    packet.header.flags = NLM_F_REQUEST;
+    match exchange(RouteNetlinkMessage::GetLink(request), NLM_F_REQUEST)? {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => read(&link),
+        NetlinkPayload::Error(error) => Err(error.to_io()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// One request to the kernel, and its answer.
+fn exchange(
+    request: RouteNetlinkMessage,
+    flags: u16,
+) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
+    let mut packet = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+    packet.header.flags = flags;
     packet.finalize();
     let mut bytes = vec![0; packet.buffer_len()];
     packet.serialize(&mut bytes);
@@ -92,27 +150,41 @@ fn ask(index: u32) -> io::Result<Interface> {
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;
     let (bytes, _) = socket.recv_from_full()?;
-    match NetlinkMessage::deserialize(&bytes).map_err(io::Error::other)?.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => read(&link),
-        NetlinkPayload::Error(error) => Err(error.to_io()),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
+    Ok(NetlinkMessage::deserialize(&bytes).map_err(io::Error::other)?.payload)
 }
 
 fn read(link: &LinkMessage) -> io::Result<Interface> {
     let mut name = None;
-    let (mut mtu, mut xdp) = (0, None);
+    let (mut mtu, mut xdp, mut layer) = (0, None, Kind::Other);
+    let (mut parent, mut controller) = (None, None);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(found) => name = Some(found.clone()),
             LinkAttribute::Mtu(found) => mtu = *found,
             LinkAttribute::Xdp(found) => xdp = attached(found),
+            LinkAttribute::LinkInfo(found) => layer = kind_of(found),
+            LinkAttribute::Link(found) => parent = Some(*found),
+            LinkAttribute::Controller(found) => controller = Some(*found),
             _ => {}
         }
     }
     let name = name.ok_or(io::ErrorKind::InvalidData)?;
     let kind = link.header.link_layer_type;
-    Ok(Interface { index: link.header.index, name, kind, mtu, xdp })
+    let index = link.header.index;
+    Ok(Interface { index, name, kind, mtu, xdp, layer, parent, controller })
+}
+
+fn kind_of(info: &[LinkInfo]) -> Kind {
+    let kind = info.iter().find_map(|one| match one {
+        LinkInfo::Kind(kind) => Some(kind),
+        _ => None,
+    });
+    match kind {
+        Some(InfoKind::Bridge) => Kind::Bridge,
+        Some(InfoKind::Bond) => Kind::Bond,
+        Some(InfoKind::Vlan) => Kind::Vlan,
+        _ => Kind::Other,
+    }
 }
 
 fn attached(xdp: &[LinkXdp]) -> Option<Attached> {
@@ -126,7 +198,23 @@ fn attached(xdp: &[LinkXdp]) -> Option<Attached> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FirewallError, Interface};
+    use super::{FirewallError, Interface, Kind, LinkLayerType};
+
+    impl Interface {
+        /// An Ethernet device without anything special.
+        pub(crate) fn of_test(index: u32, name: &str) -> Self {
+            Self {
+                index,
+                name: name.to_owned(),
+                kind: LinkLayerType::Ether,
+                mtu: 1500,
+                xdp: None,
+                layer: Kind::Other,
+                parent: None,
+                controller: None,
+            }
+        }
+    }
 
     #[test]
     fn loopback_is_known_and_a_stranger_is_answered_with_who_is_there() {

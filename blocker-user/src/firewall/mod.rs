@@ -6,9 +6,11 @@
 
 mod bpffs;
 mod clock;
+mod dispatcher;
 mod events;
 mod features;
 mod interface;
+mod layers;
 mod memory;
 mod notices;
 mod pins;
@@ -154,6 +156,20 @@ pub enum FirewallError {
     InterfaceLinked { interface: String, program: u32, link: u32 },
 
     #[error(
+        "{interface} is a part of {above}, which has an XDP program (id {program}); the kernel takes \
+         none below it: guard {above} instead with -i, or remove that program first"
+    )]
+    Below { interface: String, above: String, program: u32 },
+
+    #[error(
+        "{interface} runs libxdp's dispatcher (program {program}, which calls {runs}), and \
+         doveblock cannot join it: {reason}. See it with `xdp-loader status {interface}`; `xdp-loader \
+         unload {interface} --all` ends everything that it calls and makes room for doveblock; or \
+         name another interface with -i"
+    )]
+    Dispatcher { interface: String, program: u32, runs: String, reason: String },
+
+    #[error(
         "{interface} is no Ethernet device (its kind is {kind}): doveblock would not understand \
          its packets, and pass them all; guard the Ethernet device below it with -i"
     )]
@@ -213,6 +229,8 @@ impl FirewallError {
                 | Self::LinkElsewhere(_)
                 | Self::InterfaceInUse { .. }
                 | Self::InterfaceLinked { .. }
+                | Self::Below { .. }
+                | Self::Dispatcher { .. }
                 | Self::NotEthernet { .. }
                 | Self::NoNativeMode { .. }
         )

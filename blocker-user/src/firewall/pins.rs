@@ -9,12 +9,14 @@ use std::{
     io,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use blocker_common::abi::{PROGRAM, map};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{FirewallError, bpffs};
+use super::{FirewallError, bpffs, dispatcher, interface::Interface};
 
 const LINK_PREFIX: &str = "link_";
 /// All that is pinned besides links. Each may have a [`next`] one beside it.
@@ -200,9 +202,27 @@ pub fn detach(path: &Path) -> Result<Option<Detached>, FirewallError> {
     bpffs::require_directory_below(path)?;
     let daemon_running = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err();
     let links = links(path).map_err(failed())?;
+    let left = dispatcher::leave_all(path);
+    let guarded = links.iter().filter_map(|(name, _)| Interface::named(name).ok()).collect();
     remove_all(path, &links)?;
-    let interfaces = links.into_iter().map(|(interface, _)| interface).collect();
+    wait_for_the_kernel(guarded);
+    let interfaces = links.into_iter().map(|(interface, _)| interface).chain(left).collect();
     Ok(Some(Detached { interfaces, daemon_running }))
+}
+
+/// The kernel frees a link whose pin is removed a moment later. Who is told that packets pass
+/// should be able to rely on it; the wait is bounded because somebody else may hold the link.
+fn wait_for_the_kernel(mut guarded: Vec<Interface>) {
+    for _ in 0..100 {
+        guarded.retain(|before| {
+            let now = Interface::with_index(before.index);
+            before.xdp.is_some() && now.is_some_and(|now| now.xdp == before.xdp)
+        });
+        if guarded.is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Removes what doveblock pins and nothing else; the directory too once it is empty. Links

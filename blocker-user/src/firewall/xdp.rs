@@ -24,10 +24,19 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Counters, Enforced, Firewall, FirewallError, Order, View, clock::Clock, events,
-    features::Features, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace,
+    Counters, Enforced, Firewall, FirewallError, Order, View,
+    clock::Clock,
+    dispatcher::{self, Swap},
+    events,
+    features::Features,
+    interface, layers,
+    notices::Notices,
+    pins::PinDir,
+    slot::Slot,
+    sockets::Closer,
+    trace,
 };
-use attach::Wanted;
+use attach::{Means, Wanted};
 use maps::{Maps, count};
 use start::Start;
 use tend::Guard;
@@ -81,6 +90,7 @@ pub struct Options {
 /// on. Dropped before that it takes back all it has done.
 pub struct Xdp {
     options: Options,
+    features: Features,
     wanted: Wanted,
     object: Ebpf,
     maps: Maps,
@@ -110,16 +120,21 @@ impl Xdp {
         Self::check(options)?;
         let mut guard = Guard::new(Notices::subscribe());
         let wanted = attach::resolve(&options.interfaces)?;
+        for advice in layers::advice(&wanted.present, &interface::all()) {
+            tracing::warn!("{advice}");
+        }
         let mut pins = PinDir::open(&options.pin_dir)?;
         let outdated = migrate::outdated(pins.path(), options.max_bans)?;
         pins.replace(outdated.clone());
-        let object = load(options, &pins)?;
+        let features = Features::detect()?;
+        let object = load(options, features, &pins, Role::Xdp)?;
         let mut maps = Maps::open(&pins)?;
         migrate::fill(&mut maps, &pins, &outdated, options.max_bans)?;
         let start = Start::new(&maps, &pins)?;
         guard.watch(&wanted, &pins);
         let mut xdp = Self {
             options: options.clone(),
+            features,
             guard,
             room: Room::default(),
             wanted,
@@ -135,8 +150,8 @@ impl Xdp {
     }
 
     fn begin(&mut self) -> Result<(), FirewallError> {
-        let Self { options, wanted, object, maps, settings, start: Some(start), pins, .. } = self
-        else {
+        let Self { options, features, wanted, object, maps, settings, start, pins, .. } = self;
+        let Some(start) = start else {
             return Ok(());
         };
         let program = program(object)?;
@@ -146,7 +161,10 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        attach::attach_all(program, &wanted.present, options.mode, pins, start)?;
+        let extension = || load_extension(options, *features, pins);
+        let means =
+            Means { mode: options.mode, pins, frags: features.frags, extension: &extension };
+        attach::attach_all(program, &wanted.present, &means, start)?;
         if options.trace {
             trace::follow(object)?;
         }
@@ -173,6 +191,7 @@ impl Xdp {
     /// What an earlier daemon left and this one does not want. It is too late to fail: whatever
     /// stays is said.
     fn clear_away(&mut self, start: Start) -> Result<(), FirewallError> {
+        start.joined.into_iter().for_each(Swap::keep);
         for (key, _) in start.copied {
             self.maps.remove(&Slot::V6(key))?;
         }
@@ -209,9 +228,33 @@ impl Drop for Xdp {
     }
 }
 
-fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
+/// The program over the same maps, to be called by another program.
+fn load_extension(
+    options: &Options,
+    features: Features,
+    pins: &PinDir,
+) -> Result<Ebpf, FirewallError> {
+    let mut object = load(options, features, pins, Role::Extension)?;
+    if options.trace {
+        trace::follow(&mut object)?;
+    }
+    Ok(object)
+}
+
+/// What the program is to the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Xdp,
+    Extension,
+}
+
+fn load(
+    options: &Options,
+    features: Features,
+    pins: &PinDir,
+    role: Role,
+) -> Result<Ebpf, FirewallError> {
     let v6_mask = v6_mask(options.ipv6_prefix);
-    let features = Features::detect()?;
     let coarse_clock = u8::from(features.coarse_clock);
     let trace = u8::from(options.trace);
     let mut loader = EbpfLoader::new();
@@ -227,6 +270,9 @@ fn load(options: &Options, pins: &PinDir) -> Result<Ebpf, FirewallError> {
     }
     if !options.trace {
         trace::shrink_buffer(&mut loader);
+    }
+    if role == Role::Extension {
+        loader.extension(PROGRAM);
     }
     loader.load(&object::bytes(features.frags)).map_err(|error| match error {
         aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
@@ -320,11 +366,15 @@ impl Firewall for Xdp {
     }
 
     fn tend(&mut self) {
+        let Self { options, features, pins, object, guard, .. } = self;
+        let extension = || load_extension(options, *features, pins);
         if self.start.is_none()
-            && self.guard.is_due()
-            && let Ok(program) = program(&mut self.object)
+            && guard.is_due()
+            && let Ok(program) = program(object)
         {
-            self.guard.look(program, self.options.mode, &self.pins);
+            let means =
+                Means { mode: options.mode, pins, frags: features.frags, extension: &extension };
+            guard.look(program, &means);
         }
     }
 
@@ -355,7 +405,8 @@ impl View for Pinned {
     fn interfaces(&self) -> Vec<String> {
         let links = link::all(&self.pin_dir).unwrap_or_default();
         let names = links.into_iter().filter_map(|link| Some(link.interface?.name));
-        let mut names: Vec<String> = names.collect();
+        let served = dispatcher::served(&self.pin_dir).into_iter().map(|interface| interface.name);
+        let mut names: Vec<String> = names.chain(served).collect();
         names.sort();
         names
     }

@@ -25,17 +25,21 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an_interface_that_comes_later_is_guarded", &[], later),
         trial("who_takes_the_name_of_a_renamed_interface_is_guarded_too", &[], successor),
         trial("a_new_interface_is_guarded_before_the_next_poll", &[], at_once),
+        trial("bans_drop_packets_on_an_interface_that_came_late_or_back", &[], drops_again),
+        trial("a_bridge_has_no_native_mode_and_its_ports_have", &[], bridge),
         trial("jumbo_frames_pass_in_native_mode_and_bans_hold", &[], jumbo),
         trial("a_renamed_interface_is_taken_over_under_its_new_name", &[], renamed),
         trial("a_failed_restart_leaves_what_was_in_force", BPFTOOL, failed_restart),
         trial("whatever_descriptor_is_the_last_nothing_is_left", &[], descriptors),
         trial("a_program_in_the_way_is_told_by_how_it_is_attached", BPFTOOL, in_the_way),
+        trial("a_dispatcher_that_cannot_be_joined_is_told_with_the_reason", LIBXDP, dispatcher),
         trial("another_mode_than_the_attached_one_is_said", &[], other_mode),
         trial("a_tunnel_is_refused", &[], tunnel),
     ]
 }
 
 const BPFTOOL: &[fn() -> Option<String>] = &[needs::missing_bpftool];
+const LIBXDP: &[fn() -> Option<String>] = &[needs::missing_bpftool, needs::missing_libxdp];
 
 fn log(world: &World) -> Result<std::path::PathBuf> {
     let log = world.claim.dir().join("mail.log");
@@ -115,6 +119,70 @@ fn at_once(world: &World) -> Result<()> {
         )?;
     }
     drop(doveblock);
+    Ok(())
+}
+
+/// The wire is made anew, and with it the interface.
+fn drops_again(world: &World) -> Result<()> {
+    let log = log(world)?;
+    ip(world, "link add wan0 type veth peer name far0")?;
+    ip(world, "link delete mail0")?;
+    let _imap = Greeter::start(world, 143)?;
+    let mut doveblock = Doveblock::start(world, &log, &["-i", "wan0", "-i", "mail0"])?;
+    doveblock.wait_for(&["ERROR", "mail0", "does not exist"])?;
+    let attackers = [Family::V4, Family::V6].map(|family| Client::new(world, ATTACKER, family));
+    for attacker in &attackers {
+        doveblock.expect(&["ban", &attacker.address().to_string()])?;
+    }
+    for said in ["is there now, and guarded", "is back and guarded again"] {
+        world.connect()?;
+        doveblock.wait_for(&["mail0", said])?;
+        Client::new(world, USER, Family::V4).probe(143)?;
+        for attacker in &attackers {
+            attacker.shut_out(143)?;
+        }
+        ip(world, "link delete mail0")?;
+        doveblock.wait_for(&["ERROR", "mail0", "is gone"])?;
+    }
+    Ok(())
+}
+
+/// The address is the bridge's; packets come in by its port.
+fn bridge(world: &World) -> Result<()> {
+    let log = log(world)?;
+    ip(world, "link add br0 type bridge")?;
+    ip(world, "link set mail0 master br0")?;
+    ip(world, "link set br0 up")?;
+    ip(world, "addr flush dev mail0")?;
+    ip(world, "addr add 192.0.2.1/24 dev br0")?;
+    let _imap = Greeter::start(world, 143)?;
+    let attacker = Client::new(world, ATTACKER, Family::V4);
+
+    let (code, said) = run_to_end(world, &log, &["-i", "br0", "--xdp-mode", "native"])?;
+    ensure!(code == 2 && said.contains("its driver has none"), "{code}: {said}");
+    ensure!(said.contains("its packets come in by mail0"), "{said}");
+    // The order on the command line is not the one that the kernel wants.
+    let doveblock = Doveblock::start(world, &log, &["-i", "br0", "-i", "mail0"])?;
+    ensure!(guarded(&doveblock)? == json!(["br0", "mail0"]));
+    ensure!(doveblock.whole_log().contains("not both"), "{}", doveblock.whole_log());
+    doveblock.stop()?;
+    Doveblock::start(world, &log, &["-i", "br0"])?.stop()?;
+    let (code, said) = run_to_end(world, &log, &["-i", "mail0"])?;
+    ensure!(code == 2 && said.contains("is a part of br0, which has"), "{code}: {said}");
+    blocker_tests::doveblock::verb(world, &["detach"])?;
+    for (interface, mode) in [("br0", "generic"), ("mail0", "native")] {
+        let mut doveblock = Doveblock::spawn(world, &log, &["-i", interface])?;
+        if mode == "generic" {
+            doveblock.wait_for(&["WARN", "br0: no native XDP", "its driver has none"])?;
+        }
+        doveblock.wait_for(&[interface, "attached in", mode])?;
+        doveblock.wait_for(&["ready"])?;
+        attacker.probe(143)?;
+        doveblock.expect(&["ban", &attacker.address().to_string()])?;
+        attacker.shut_out(143)?;
+        Client::new(world, USER, Family::V4).probe(143)?;
+        doveblock.expect(&["detach"])?;
+    }
     Ok(())
 }
 
@@ -308,6 +376,28 @@ fn in_the_way(world: &World) -> Result<()> {
         ip(world, &format!("link set dev mail0 {off}"))?;
     }
     Doveblock::start(world, &log, &[])?;
+    Ok(())
+}
+
+/// One that libxdp did not set up, so that it has no configuration. Where it has,
+/// `cargo xtask vm` joins it: not every kernel that this runs on can do that.
+fn dispatcher(world: &World) -> Result<()> {
+    let log = log(world)?;
+    let pins = world.claim.pins().with_file_name(format!("{}-libxdp", world.claim.name()));
+    let mut bpftool = world.server.command("bpftool");
+    run(bpftool.args(["prog", "loadall", needs::LIBXDP_DISPATCHER]).arg(&pins))?;
+    let tried = (|| {
+        let mut bpftool = world.server.command("bpftool");
+        let program = pins.join("xdp_dispatcher");
+        run(bpftool.args(["net", "attach", "xdp", "pinned"]).arg(program).args(["dev", "mail0"]))?;
+        run_to_end(world, &log, &[])
+    })();
+    fs::remove_dir_all(&pins)?;
+    let (code, said) = tried?;
+    for part in ["libxdp's dispatcher", "version 2 or 3", "xdp-loader unload mail0 --all"] {
+        ensure!(code == 2 && said.contains(part), "{code}, no {part:?} in: {said}");
+    }
+    ensure!(!world.claim.pins().exists(), "it left pins");
     Ok(())
 }
 

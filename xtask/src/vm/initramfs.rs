@@ -26,10 +26,16 @@ impl Entry {
         Self { name: name.to_owned(), content: Arc::new(content), mode: 0o644 }
     }
 
-    fn program(name: &str, path: &Path) -> Result<Self> {
+    /// A file in the place that it has here.
+    pub(super) fn copy(path: &Path) -> Result<Self> {
         let content =
             fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-        Ok(Self { mode: 0o755, ..Self::file(name, content) })
+        Ok(Self::file(path.to_string_lossy().trim_start_matches('/'), content))
+    }
+
+    fn program(name: &str, path: &Path) -> Result<Self> {
+        let content = Self::copy(path)?.content;
+        Ok(Self { name: name.to_owned(), content, mode: 0o755 })
     }
 }
 

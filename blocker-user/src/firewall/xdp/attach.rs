@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aya::Ebpf;
 use aya::programs::{
     ProgramError, Xdp, XdpMode as KernelMode,
     links::{FdLink, LinkType},
@@ -14,7 +15,12 @@ use aya::programs::{
 };
 
 use super::{XdpMode, link, link::Link, start::Start};
-use crate::firewall::{FirewallError, interface::Interface, pins::PinDir};
+use crate::firewall::{
+    FirewallError,
+    dispatcher::{self, Swap},
+    interface::{Interface, Kind},
+    pins::PinDir,
+};
 
 /// A program is attached already: in this mode, in the other one.
 const TAKEN: [i32; 2] = [16, 17];
@@ -53,10 +59,22 @@ pub(super) fn resolve(names: &[String]) -> Result<Wanted, FirewallError> {
             wanted.present.push(interface);
         }
     }
+    // The kernel takes no program below a device that has one, but the other way round it does.
+    wanted.present.sort_by_key(|interface| matches!(interface.layer, Kind::Bridge | Kind::Bond));
     match unknown {
         Some(error) if wanted.present.is_empty() => Err(error),
         _ => Ok(wanted),
     }
+}
+
+/// How the program gets to an interface, and where it is remembered.
+pub(super) struct Means<'a> {
+    pub(super) mode: XdpMode,
+    pub(super) pins: &'a PinDir,
+    /// Whether the program copes with packets in several buffers.
+    pub(super) frags: bool,
+    /// The program once more, to be called by another one.
+    pub(super) extension: &'a dyn Fn() -> Result<Ebpf, FirewallError>,
 }
 
 /// Puts `program` on every interface of `wanted`, in the place of an earlier one where there
@@ -64,34 +82,49 @@ pub(super) fn resolve(names: &[String]) -> Result<Wanted, FirewallError> {
 pub(super) fn attach_all(
     program: &mut Xdp,
     wanted: &[Interface],
-    mode: XdpMode,
-    pins: &PinDir,
+    means: &Means<'_>,
     start: &mut Start,
 ) -> Result<(), FirewallError> {
-    let mut links = link::all(pins.path())?;
+    let mut links = link::all(means.pins.path())?;
     for one in &mut links {
-        start.renamed.extend(follow_rename(one, pins));
+        start.renamed.extend(follow_rename(one, means.pins));
     }
     for interface in wanted {
         let name = &interface.name;
         let found = links.iter().position(|link| link.is_on(interface.index));
         if let Some(at) = found {
             let link = links.swap_remove(at);
-            warn_of_other_mode(&link, mode);
+            warn_of_other_mode(&link, means.mode);
             if let Some(link) = adopt(program, link)? {
                 start.adopted.push(link);
                 tracing::info!("{name}: replaced the attached program, bans stay in force");
                 continue;
             }
         }
-        attach(program, pins, interface, mode)?;
-        start.attached.push(pins.link(name));
+        match attach(program, interface, means)? {
+            Place::Own => start.attached.push(means.pins.link(name)),
+            Place::Dispatcher(swap) => start.joined.push(swap),
+        }
     }
     Ok(())
 }
 
-/// Ends what the links of earlier daemons do on interfaces that are not `wanted`.
+/// Where the program has come to be.
+pub(super) enum Place {
+    /// Attached by a link of ours, which is pinned.
+    Own,
+    /// Called by libxdp's dispatcher.
+    Dispatcher(Swap),
+}
+
+/// Ends what earlier daemons have left on interfaces that are not `wanted`.
 pub(super) fn detach_others(wanted: &[Interface], pins: &PinDir) -> Result<(), FirewallError> {
+    for interface in dispatcher::served(pins.path()) {
+        if wanted.iter().all(|one| one.index != interface.index) {
+            dispatcher::leave(&interface, pins.path())?;
+            tracing::warn!("{}: no longer guarded, it is not among those given", interface.name);
+        }
+    }
     for link in link::all(pins.path())? {
         if wanted.iter().any(|interface| link.is_on(interface.index)) {
             continue;
@@ -147,14 +180,22 @@ fn adopt(program: &mut Xdp, link: Link) -> Result<Option<XdpLink>, FirewallError
 }
 
 /// Attaches `program` to `interface`, and pins the link over that of an interface that had
-/// the name before.
+/// the name before. Where libxdp's dispatcher is in the way, that is joined.
 pub(super) fn attach(
     program: &mut Xdp,
-    pins: &PinDir,
     interface: &Interface,
-    mode: XdpMode,
-) -> Result<(), FirewallError> {
+    means: &Means<'_>,
+) -> Result<Place, FirewallError> {
+    let &Means { mode, pins, frags, extension } = means;
     let name = &interface.name;
+    if let Some(swap) = dispatcher::join(interface, frags, extension)? {
+        tracing::info!(
+            "{name}: joined the dispatcher of libxdp, which runs in {} mode; see `xdp-loader status \
+             {name}`",
+            label(interface.xdp.is_some_and(|xdp| xdp.generic))
+        );
+        return Ok(Place::Dispatcher(swap));
+    }
     let pin = pins.link(name);
     require_free(&pin, pins)?;
     let mut in_mode = match mode {
@@ -196,7 +237,7 @@ pub(super) fn attach(
     // The pin holds the link from here on; the descriptor is closed.
     drop(link.pin(&pin).map_err(FirewallError::bpf(action()))?);
     tracing::info!("{name}: attached in {} mode", label(in_mode == KernelMode::Skb));
-    Ok(())
+    Ok(Place::Own)
 }
 
 /// A link whose interface is gone may be replaced; one that is in force elsewhere may not.
@@ -210,6 +251,10 @@ fn in_use(interface: &Interface, error: ProgramError) -> FirewallError {
     let name = interface.name.clone();
     let now = Interface::with_index(interface.index);
     let Some(attached) = now.and_then(|now| now.xdp) else {
+        let above = interface.controller.and_then(Interface::with_index);
+        if let Some((above, xdp)) = above.and_then(|above| Some((above.name, above.xdp?))) {
+            return FirewallError::Below { interface: name, above, program: xdp.program };
+        }
         return FirewallError::bpf(format!("attach to {name}"))(error);
     };
     let program = attached.program;

@@ -9,7 +9,7 @@ use blocker_common::abi::{Ports, V6Key};
 use ipnet::IpNet;
 
 use super::maps::Maps;
-use crate::firewall::{FirewallError, pins::PinDir, slot::Slot};
+use crate::firewall::{FirewallError, dispatcher::Swap, pins::PinDir, slot::Slot};
 
 pub(super) struct Start {
     /// The program of an earlier daemon, which its links go back to.
@@ -23,6 +23,8 @@ pub(super) struct Start {
     /// Links that run the new program. They are held open, because the way back must not need
     /// a descriptor: running out of them is one way a start fails.
     pub(super) adopted: Vec<XdpLink>,
+    /// Dispatchers that call the new program, in the place of those that were there.
+    pub(super) joined: Vec<Swap>,
     /// Pins, from and to.
     pub(super) renamed: Vec<(PathBuf, PathBuf)>,
     /// The allow list that is to be when the start has succeeded.
@@ -39,6 +41,7 @@ impl Start {
             copied: Vec::new(),
             attached: Vec::new(),
             adopted: Vec::new(),
+            joined: Vec::new(),
             renamed: Vec::new(),
             wanted_allowed: None,
         })
@@ -62,6 +65,9 @@ impl Start {
             for link in self.adopted {
                 failed.extend(program.attach_to_link(link).err().map(|error| error.to_string()));
             }
+        }
+        for swap in self.joined {
+            failed.extend(swap.undo().err().map(|error| error.to_string()));
         }
         for (from, to) in self.renamed.iter().rev() {
             failed.extend(fs::rename(to, from).err().map(|error| error.to_string()));

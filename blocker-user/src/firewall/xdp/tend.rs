@@ -12,12 +12,12 @@ use std::{
 use aya::programs::Xdp;
 
 use super::{
-    XdpMode,
-    attach::{self, Wanted},
+    attach::{self, Means, Place, Wanted},
     link,
     link::Link,
 };
 use crate::firewall::{
+    dispatcher,
     interface::{Interface, index_of},
     notices::Notices,
     pins::PinDir,
@@ -49,6 +49,8 @@ struct Post {
     /// Its link was seen to be without an interface, or there was none: it was not detached on
     /// purpose.
     lost: bool,
+    /// A dispatcher called our program when it was looked at last.
+    served: bool,
     failed_at: Option<Instant>,
     /// What was said about it last, so that it is said once.
     said: Option<String>,
@@ -78,6 +80,7 @@ impl Guard {
             pin: pins.link(name),
             index,
             lost: index.is_none(),
+            served: false,
             failed_at: None,
             said: None,
         };
@@ -97,7 +100,8 @@ impl Guard {
         told || self.looked_at.is_none_or(|at| at.elapsed() >= EVERY)
     }
 
-    pub(super) fn look(&mut self, program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
+    pub(super) fn look(&mut self, program: &mut Xdp, means: &Means<'_>) {
+        let pins = means.pins;
         self.looked_at = Some(Instant::now());
         if !pins.in_use() {
             if !std::mem::replace(&mut self.detached, true) {
@@ -111,7 +115,7 @@ impl Guard {
         };
         self.trouble = None;
         for post in &mut self.posts {
-            post.look(&mut links, program, mode, pins);
+            post.look(&mut links, program, means);
         }
     }
 
@@ -124,7 +128,8 @@ impl Guard {
 }
 
 impl Post {
-    fn look(&mut self, links: &mut [Link], program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
+    fn look(&mut self, links: &mut [Link], program: &mut Xdp, means: &Means<'_>) {
+        let pins = means.pins;
         let Self { index, .. } = *self;
         let named = index_of(&self.name);
         if let Some(live) = links.iter_mut().find(|link| index.is_some_and(|at| link.is_on(at))) {
@@ -143,28 +148,45 @@ impl Post {
             // Another one has the name now, and is to be guarded as well.
             (self.lost, self.pin) = (true, pins.link(&self.name));
         }
+        if self.is_served(pins) {
+            if named.is_none() || named == index {
+                return;
+            }
+            // As above.
+            (self.lost, self.pin) = (true, pins.link(&self.name));
+        }
         self.lost |= links.iter().any(|link| link.pin == self.pin);
         match named {
             None if index.is_none() => {
                 self.say("does not exist; it is guarded as soon as it does".to_owned());
             }
             None => self.say("is gone, and guarded again when it is back".to_owned()),
-            Some(_) if self.lost => self.attach_again(links, program, mode, pins),
+            Some(_) if self.lost => self.attach_again(links, program, means),
             Some(_) => self.say(
                 "was detached by hand, and stays open until doveblock starts again".to_owned(),
             ),
         }
     }
 
-    fn attach_again(&mut self, links: &[Link], program: &mut Xdp, mode: XdpMode, pins: &PinDir) {
+    /// Whether a dispatcher calls our program there. It is lost with its interface, too.
+    fn is_served(&mut self, pins: &PinDir) -> bool {
+        let interface = self.index.and_then(Interface::with_index);
+        self.lost |= self.served && interface.is_none();
+        self.served = interface.is_some_and(|it| dispatcher::serves(&it, pins.path()));
+        self.served
+    }
+
+    fn attach_again(&mut self, links: &[Link], program: &mut Xdp, means: &Means<'_>) {
         if self.failed_at.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
         let attached = Interface::named(&self.name).and_then(|interface| {
             interface.require_ethernet()?;
             // It may be guarded under another of its names.
-            if !links.iter().any(|link| link.is_on(interface.index)) {
-                attach::attach(program, pins, &interface, mode)?;
+            if !links.iter().any(|link| link.is_on(interface.index))
+                && let Place::Dispatcher(swap) = attach::attach(program, &interface, means)?
+            {
+                swap.keep();
             }
             Ok(interface)
         });
@@ -176,7 +198,7 @@ impl Post {
                     "is there now, and guarded"
                 };
                 tracing::warn!("{}: {how}", self.name);
-                self.pin = pins.link(&interface.name);
+                self.pin = means.pins.link(&interface.name);
                 (self.name, self.index) = (interface.name, Some(interface.index));
                 (self.lost, self.failed_at, self.said) = (false, None, None);
             }

@@ -151,7 +151,7 @@ fn live(steps: &[Step], sweeps: bool) -> Result<Diary, TestCaseError> {
                 }
             }
             Step::MasterLogin { name } => {
-                named(name).into_iter().for_each(|name| jail.master_login(name, at))
+                named(name).into_iter().for_each(|name| jail.master_login(name, at));
             }
             Step::Sweep if sweeps => {
                 jail.expire(secs(now));

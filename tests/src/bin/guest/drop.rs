@@ -15,7 +15,7 @@ use blocker_tests::{
 use rustix::system::uname;
 
 /// A guarded port, and one that is none.
-const MAIL: u16 = 143;
+pub(crate) const MAIL: u16 = 143;
 const WEB: u16 = 8080;
 
 /// Attached, left alone by `kill -9`, adopted and replaced, and taken away.
@@ -146,7 +146,7 @@ fn drops_the_banned(world: &World) -> Result<String> {
     Ok(format!("{mode} mode, {} packets dropped", dropped.iter().sum::<u64>()))
 }
 
-fn start(world: &World) -> Result<Doveblock<'_>> {
+pub(crate) fn start(world: &World) -> Result<Doveblock<'_>> {
     let log = world.claim.dir().join("mail.log");
     fs::write(&log, "").context("making an empty mail log")?;
     let doveblock = Doveblock::start(world, &log, &[])?;

@@ -6,6 +6,7 @@
 //! and the host sees that.
 #![forbid(unsafe_code)]
 
+mod dispatcher;
 mod drop;
 mod machine;
 mod packets;
@@ -21,11 +22,12 @@ const MARK: &str = "guest:";
 type Suite = fn() -> Result<String>;
 
 /// What is tried, in this order.
-const SUITES: [(&str, Suite); 4] = [
+const SUITES: [(&str, Suite); 5] = [
     ("packets", packets::all),
     ("loader", drop::loader),
     ("drop-on-veth", drop::on_veth),
     ("drop-on-virtio", drop::on_virtio),
+    ("dispatcher", dispatcher::joined),
 ];
 
 fn main() -> ExitCode {
