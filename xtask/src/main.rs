@@ -5,6 +5,7 @@
 mod bench;
 mod build;
 mod cmd;
+mod fuzz;
 mod layout;
 mod lint;
 mod packages;
@@ -67,6 +68,14 @@ enum Task {
         /// Only this one: 5.10, 6.1, 6.12 or newest
         kernel: Option<String>,
     },
+    /// Feed the packet classifier whatever libFuzzer thinks of (needs a C++ compiler)
+    ///
+    /// What it learns is kept in fuzz/corpus, and what it finds in fuzz/artifacts.
+    Fuzz {
+        /// How long, if nothing is found
+        #[arg(default_value_t = 60)]
+        seconds: u32,
+    },
     /// Check formatting, clippy for both halves, and the rules of the house
     Lint,
 }
@@ -83,6 +92,7 @@ fn main() -> ExitCode {
         Task::Test { filter, deny_skipped } => test::all(filter.as_deref(), deny_skipped),
         Task::Bench { bench } => bench::run(&bench),
         Task::Vm { kernel } => vm::task(kernel.as_deref()),
+        Task::Fuzz { seconds } => fuzz::packet(seconds).map(|()| ExitCode::SUCCESS),
         Task::Lint => lint::task(),
     };
     done.unwrap_or_else(|error| {
