@@ -129,6 +129,11 @@ fn is_judged(packet: Packet, settings: &Guarded) -> bool {
 ///
 /// `context` must be the one that the program was given.
 #[inline(never)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "no packet is that long, and the verifier wants no branch that asks"
+)]
 unsafe fn answer(context: *mut xdp_md) -> u32 {
     let mut frame = Frame::of(&XdpContext::new(context));
     let len = frame.size();
@@ -193,7 +198,7 @@ unsafe fn log(context: *mut xdp_md, first: u64, second: u64, family: u8, rest: u
         2 => "drop, and answer where that is possible",
         _ => "drop",
     };
-    let port = rest as u16;
+    let port = (rest & 0xffff) as u16;
     let family = if family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
     let source = Source { family, words: [first, second] };
     let [a, b, c, d, ..] = source.addr();

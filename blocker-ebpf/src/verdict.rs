@@ -40,6 +40,7 @@ impl Keys for Source {
     }
 
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the first half")]
     fn v4_key(&self) -> V4Key {
         V4Key { addr: (self.words[0] as u32).to_ne_bytes() }
     }
@@ -236,6 +237,7 @@ fn now_ns() -> u64 {
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
 fn words_of(addr: &[u8; 16]) -> [u64; 2] {
     let both = u128::from_ne_bytes(*addr);
     [both as u64, (both >> 64) as u64]

@@ -33,7 +33,6 @@ mod program {
     const SOURCE: usize = 14 + 12;
 
     #[xdp(frags)]
-    #[expect(clippy::needless_pass_by_value, reason = "the signature that the attribute demands")]
     fn floor(_ctx: XdpContext) -> u32 {
         XDP_DROP
     }
@@ -50,6 +49,11 @@ mod program {
 
     #[xdp]
     #[expect(clippy::needless_pass_by_value, reason = "the signature that the attribute demands")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a verdict, as the helper gives it"
+    )]
     fn send(ctx: XdpContext) -> u32 {
         if SOURCES.load() > 1 {
             change_source(&ctx);
@@ -69,7 +73,7 @@ mod program {
         let random = u64::from(unsafe { bpf_get_prandom_u32() });
         // Every source is as likely as the next, within one part in thousands.
         let number = (random * u64::from(SOURCES.load())) >> 32;
-        let source = (FIRST_SOURCE.load() + number as u32).to_be();
+        let source = (FIRST_SOURCE.load() + (number & 0xffff_ffff) as u32).to_be();
         let (sum_at, source_at) = ((start + CHECKSUM) as *mut u16, (start + SOURCE) as *mut u32);
         // SAFETY: both lie inside the packet, as just checked.
         unsafe {
@@ -80,7 +84,7 @@ mod program {
             sum = (sum & 0xffff) + (sum >> 16);
             sum = (sum & 0xffff) + (sum >> 16);
             source_at.write_unaligned(source);
-            sum_at.write_unaligned(!(sum as u16));
+            sum_at.write_unaligned(!((sum & 0xffff) as u16));
         }
     }
 
