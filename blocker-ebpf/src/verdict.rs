@@ -213,9 +213,9 @@ fn exact(source: &Source) -> Option<*mut Ban> {
 
 #[inline(always)]
 fn in_force(ban: *mut Ban, now: u64) -> bool {
-    // SAFETY: map values are 8-byte aligned and `expires` is read whole. An entry that
-    // user space deletes meanwhile keeps its memory until this program has returned or is
-    // reused for another ban, which at worst judges this one packet by that ban's end.
+    // SAFETY: map values are 8-byte aligned and `expires` is read whole. The memory of an entry
+    // lives as long as its map, which this program holds. One that user space deletes meanwhile
+    // may be another ban's already, which at worst judges this one packet by that ban's end.
     unsafe { (*ban).expires > moment(now) }
 }
 
