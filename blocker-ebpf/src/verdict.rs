@@ -13,8 +13,8 @@ use aya_ebpf::{
 };
 use blocker_common::{
     abi::{
-        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, MOMENT_SHIFT, Network, RECENT, Recent, V4Key,
-        V6Key, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
+        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, MOMENT_SHIFT, Network, RECENT, Recent,
+        V4Key, V6Key, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
     },
     packet::{Family, Source},
 };

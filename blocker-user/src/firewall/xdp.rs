@@ -177,8 +177,7 @@ impl Xdp {
         let Some(start) = start else {
             return Ok(());
         };
-        let recipe =
-            Recipe { options, features: *features, capacity: *capacity, pins, tracer };
+        let recipe = Recipe { options, features: *features, capacity: *capacity, pins, tracer };
         let program = program(object)?;
         program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
         start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
@@ -324,8 +323,7 @@ impl Firewall for Xdp {
             && guard.is_due()
             && let Ok(program) = program(object)
         {
-            let recipe =
-                Recipe { options, features: *features, capacity: *capacity, pins, tracer };
+            let recipe = Recipe { options, features: *features, capacity: *capacity, pins, tracer };
             guard.look(program, &recipe);
         }
     }

@@ -128,7 +128,9 @@ fn named_fields(world: &World) -> Result<()> {
         let entries = dump(world, map)?;
         let entry = &entries[0]["formatted"];
         ensure!(entry["key"]["addr"].is_array(), "{entries}");
-        for field in ["expires", "last_seen", "dropped_packets", "dropped_bytes", "banned_at", "attempts"] {
+        for field in
+            ["expires", "last_seen", "dropped_packets", "dropped_bytes", "banned_at", "attempts"]
+        {
             ensure!(entry["value"][field].is_u64(), "{field} in {map}: {entries}");
         }
     }

@@ -35,8 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const STRICT: [&str; 6] =
-    ["--mode", "aggressive", "--maxretry", "1", "--bantime", "2h"];
+const STRICT: [&str; 6] = ["--mode", "aggressive", "--maxretry", "1", "--bantime", "2h"];
 /// What a map has room for before it has grown, and by how much it grows.
 const FIRST: u32 = 4096;
 const FACTOR: u32 = 4;

@@ -332,7 +332,9 @@ fn one_by_one(pins: &Path) -> Result<()> {
     };
     let at_once = run(&[])?;
     ensure!(at_once.len() == 8000, "{} bans", at_once.len());
-    for refused in [&[MAP_UPDATE_BATCH][..], &[MAP_LOOKUP_BATCH], &[MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH]] {
+    for refused in
+        [&[MAP_UPDATE_BATCH][..], &[MAP_LOOKUP_BATCH], &[MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH]]
+    {
         ensure!(run(refused)? == at_once, "without the commands {refused:?} bans are others");
     }
     Ok(())

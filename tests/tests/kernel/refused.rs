@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, thread};
 
 use anyhow::{Result, anyhow};
 use seccompiler::{
-    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, apply_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter,
 };
 
 /// Commands of linux/bpf.h.
@@ -42,7 +42,7 @@ pub(crate) fn with<T: Send>(
             SeccompAction::Errno(errno),
             TargetArch::try_from(std::env::consts::ARCH)?,
         )?;
-        Ok(apply_filter(&filter.try_into()?)?)
+        Ok(apply_filter(&BpfProgram::try_from(filter)?)?)
     };
     // A filter stays for as long as its thread lives.
     thread::scope(|scope| scope.spawn(|| inside(&refuse)).join())

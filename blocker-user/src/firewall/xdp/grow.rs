@@ -112,9 +112,8 @@ impl Xdp {
         let readers = Maps::open(&self.pins)?;
         let copied = Copied::new(&self.maps, &mut maps, names)?;
         let mut replaced = Replaced::default();
-        let done = replaced
-            .replace(after, running, &served, &recipe)
-            .and_then(|()| match &self.start {
+        let done =
+            replaced.replace(after, running, &served, &recipe).and_then(|()| match &self.start {
                 // That is still to come.
                 Some(_) => Ok(()),
                 None => pin_program(after, &self.pins),

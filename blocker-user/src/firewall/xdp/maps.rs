@@ -102,21 +102,13 @@ impl Maps {
     }
 
     /// Sets all of them, at once as far as that goes.
-    pub(super) fn put_all_v4(
-        &mut self,
-        keys: &[V4Key],
-        bans: &[Ban],
-    ) -> Result<(), FirewallError> {
+    pub(super) fn put_all_v4(&mut self, keys: &[V4Key], bans: &[Ban]) -> Result<(), FirewallError> {
         let done = self.put_v4(keys, bans);
         let mut rest = keys.iter().zip(bans).skip(done);
         rest.try_for_each(|(key, ban)| self.put(&Slot::V4(*key), ban, &v4_subject(*key)))
     }
 
-    pub(super) fn put_all_v6(
-        &mut self,
-        keys: &[V6Key],
-        bans: &[Ban],
-    ) -> Result<(), FirewallError> {
+    pub(super) fn put_all_v6(&mut self, keys: &[V6Key], bans: &[Ban]) -> Result<(), FirewallError> {
         let done = self.put_v6(keys, bans);
         let mut rest = keys.iter().zip(bans).skip(done);
         rest.try_for_each(|(key, ban)| {
@@ -354,7 +346,9 @@ fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
         dropped_packets: ban.dropped_packets,
         dropped_bytes: ban.dropped_bytes,
         // It was in the moment before the next one.
-        last_seen: (ban.last_seen != 0).then(|| clock.wall(ban.last_seen.saturating_add(1))).flatten(),
+        last_seen: (ban.last_seen != 0)
+            .then(|| clock.wall(ban.last_seen.saturating_add(1)))
+            .flatten(),
     }
 }
 

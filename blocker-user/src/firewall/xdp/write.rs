@@ -142,8 +142,7 @@ impl<'a, K: Copy + Eq + Hash> Batch<'a, K> {
         serial: u8,
         read: impl Fn() -> Result<Vec<(K, Ban)>, FirewallError>,
     ) -> Result<Self, FirewallError> {
-        let mut batch =
-            Self { orders: Vec::new(), keys: Vec::new(), bans: Vec::new(), total: 0 };
+        let mut batch = Self { orders: Vec::new(), keys: Vec::new(), bans: Vec::new(), total: 0 };
         if orders.is_empty() {
             return Ok(batch);
         }
