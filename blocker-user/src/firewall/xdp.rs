@@ -360,8 +360,9 @@ fn require_capabilities() -> Result<(), FirewallError> {
 fn pin_program(program: &mut programs::Xdp, pins: &PinDir) -> Result<(), FirewallError> {
     let next = pins.next_program();
     let _left_by_a_crash = fs::remove_file(&next);
-    program.pin(&next).map_err(FirewallError::bpf("pin the kernel program"))?;
-    fs::rename(&next, pins.program()).map_err(FirewallError::io("pin the kernel program"))
+    let action = || format!("pin the kernel program at {}", next.display());
+    program.pin(&next).map_err(FirewallError::bpf(action()))?;
+    fs::rename(&next, pins.program()).map_err(FirewallError::io(action()))
 }
 
 fn port_list(ports: &[PortRange]) -> [PortRange; abi::MAX_PORT_RANGES] {
