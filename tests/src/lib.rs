@@ -14,6 +14,7 @@ pub mod holder;
 pub mod leftovers;
 pub mod needs;
 pub mod netns;
+pub mod other;
 pub mod process;
 pub mod recording;
 pub mod wait;

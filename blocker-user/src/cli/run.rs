@@ -16,7 +16,7 @@ use crate::{
     control::{Context, Lists, Server},
     daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
-    firewall::{self, Memory, Options, Xdp},
+    firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
     source::{Source, Waiter},
@@ -83,11 +83,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     pipeline.commit()?;
     tracing::info!("{ready}");
     pipeline.run().map_err(VerbError::failed)?;
-    stopped(&config)
+    stopped(&config, &mut pipeline)
 }
 
 /// What becomes of the bans. Whoever ends in another way than this one leaves them in force.
-fn stopped(config: &Config) -> Result<(), VerbError> {
+fn stopped(config: &Config, pipeline: &mut Pipeline) -> Result<(), VerbError> {
     match (config.dry_run, config.settings.on_stop) {
         (true, _) => tracing::info!("stopped"),
         (false, OnStop::Keep) => {
@@ -96,7 +96,7 @@ fn stopped(config: &Config) -> Result<(), VerbError> {
             );
         }
         (false, OnStop::Detach) => {
-            firewall::detach(&config.pin_dir)?;
+            pipeline.detach()?;
             tracing::info!("stopped and detached: nothing is dropped any more, every ban is gone");
         }
     }

@@ -75,8 +75,13 @@ impl Pipeline {
         self.core.firewall.commit()
     }
 
+    /// See [`Firewall::detach`].
+    pub fn detach(&mut self) -> Result<(), FirewallError> {
+        self.core.firewall.detach()
+    }
+
     /// Runs until it is told to stop, or every source has ended.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<()> {
         while !self.inbox.stopped() && !self.sources.is_empty() {
             if !self.read_all() {
                 self.waiter.wait()?;

@@ -317,6 +317,13 @@ impl Firewall for Xdp {
         Ok(())
     }
 
+    fn detach(&mut self) -> Result<(), FirewallError> {
+        if !self.pins.remove()? {
+            tracing::warn!("was detached already; what is pinned now is another doveblock's");
+        }
+        Ok(())
+    }
+
     fn tend(&mut self) {
         let Self { options, features, capacity, pins, tracer, object, guard, .. } = self;
         if self.start.is_none()

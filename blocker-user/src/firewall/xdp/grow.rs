@@ -93,7 +93,7 @@ impl Xdp {
         wanted: Capacity,
         names: &[&'static str],
     ) -> Result<(), FirewallError> {
-        let served = dispatcher::served_from(&self.pins.map(map::BANS_V4));
+        let served = dispatcher::served(self.pins.path())?;
         let before = program(&mut self.object)?;
         let running = id(before)?;
         self.pins.grow(names.to_vec());

@@ -38,12 +38,14 @@ impl Recipe<'_> {
         let Self { options, features, capacity, pins, tracer: _ } = *self;
         let v6_mask = v6_mask(options.ipv6_prefix);
         let coarse_clock = u8::from(features.coarse_clock);
+        let frags = u8::from(features.frags);
         let trace = u8::from(options.trace);
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.path())
             .override_global(global::V6_MASK, &v6_mask, true)
             .override_global(global::COARSE_CLOCK, &coarse_clock, true)
+            .override_global(global::FRAGS, &frags, true)
             .override_global(global::TRACE, &trace, true)
             .map_max_entries(map::BANS_V4, capacity.v4)
             .map_max_entries(map::BANS_V6, capacity.v6);
