@@ -4,14 +4,14 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Result, bail};
 
 use crate::{
     doveblock::binary,
-    netns::World,
+    netns::{Namespace, World},
     process::{Process, run},
     wait::{self, LIMIT},
 };
@@ -19,6 +19,7 @@ use crate::{
 /// Drop stops it and removes its pins.
 pub struct Other {
     _process: Process,
+    server: Namespace,
     pins: PathBuf,
     socket: PathBuf,
 }
@@ -44,11 +45,11 @@ impl Other {
             }
             Ok(text.contains("ready").then_some(()))
         })?;
-        Ok(Self { _process: process, pins, socket })
+        Ok(Self { _process: process, server: world.server.clone(), pins, socket })
     }
 
     #[must_use]
-    pub fn pins(&self) -> &std::path::Path {
+    pub fn pins(&self) -> &Path {
         &self.pins
     }
 
@@ -61,6 +62,8 @@ impl Other {
 
 impl Drop for Other {
     fn drop(&mut self) {
-        let _ = blocker_user::firewall::detach(&self.pins);
+        let mut command = self.server.command(&binary().to_string_lossy());
+        let _the_trial_has_its_verdict =
+            run(command.arg("detach").arg("--pin-dir").arg(&self.pins));
     }
 }

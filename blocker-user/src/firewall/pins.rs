@@ -193,6 +193,10 @@ impl PinDir {
 impl Drop for PinDir {
     /// Takes no descriptor: running out of them is one way a start fails.
     fn drop(&mut self) {
+        // Detached by somebody meanwhile, what is there now is another one's.
+        if !self.is_ours() {
+            self.free.clear();
+        }
         for name in &self.free {
             let _never_pinned = fs::remove_file(self.path.join(name));
         }
