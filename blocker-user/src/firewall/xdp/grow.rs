@@ -14,7 +14,7 @@ use super::{
     Xdp,
     attach::Replaced,
     capacity::{Capacity, room_for},
-    load::{Recipe, program},
+    load::{Recipe, program, verify},
     maps::Maps,
     pin_program,
 };
@@ -107,7 +107,7 @@ impl Xdp {
         };
         let mut object = recipe.program()?;
         let after = program(&mut object)?;
-        after.load().map_err(FirewallError::bpf("verify the kernel program"))?;
+        verify(after)?;
         let mut maps = Maps::open(&self.pins)?;
         let readers = Maps::open(&self.pins)?;
         let copied = Copied::new(&self.maps, &mut maps, names)?;
