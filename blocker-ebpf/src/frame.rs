@@ -53,7 +53,7 @@ impl BytesMut for Frame {
     }
 
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn size(&self) -> usize {
         self.len
     }
 }

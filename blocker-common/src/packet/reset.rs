@@ -17,7 +17,7 @@ pub trait BytesMut: Bytes {
     /// `None`, and nothing is written, where the packet ends before `offset + N`.
     fn set<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()>;
     /// How many bytes there are.
-    fn len(&self) -> usize;
+    fn size(&self) -> usize;
 }
 
 impl BytesMut for [u8] {
@@ -26,8 +26,8 @@ impl BytesMut for [u8] {
         Some(())
     }
 
-    fn len(&self) -> usize {
-        <[u8]>::len(self)
+    fn size(&self) -> usize {
+        self.len()
     }
 }
 
@@ -130,7 +130,7 @@ fn answer_segment<P: BytesMut + ?Sized>(
     let [offset, flags, _, _, _, _, _, _] = packet.get(at + 12)?;
     let header_len = usize::from(offset >> 4) * 4;
     // One that ends elsewhere than it says, or goes on in another buffer.
-    if header_len < usize::from(LEN) || len < header_len || at + len > packet.len() {
+    if header_len < usize::from(LEN) || len < header_len || at + len > packet.size() {
         return None;
     }
     if flags & RST != 0 {
@@ -181,7 +181,9 @@ impl Sum {
         for _ in 0..3 {
             sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
         }
-        (!(sum as u16)).to_ne_bytes()
+        // Three times folded, it has no more than these.
+        let [.., high, low] = (!sum).to_be_bytes();
+        u16::from_be_bytes([high, low]).to_ne_bytes()
     }
 }
 
