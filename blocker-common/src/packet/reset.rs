@@ -27,7 +27,7 @@ impl BytesMut for [u8] {
     }
 
     fn size(&self) -> usize {
-        <[u8]>::len(self)
+        self.len()
     }
 }
 
@@ -181,8 +181,9 @@ impl Sum {
         for _ in 0..3 {
             sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
         }
-        let [low, high, ..] = (!sum).to_le_bytes();
-        u16::from_le_bytes([low, high]).to_ne_bytes()
+        // Three times folded, it has no more than these.
+        let [.., high, low] = (!sum).to_be_bytes();
+        u16::from_be_bytes([high, low]).to_ne_bytes()
     }
 }
 
