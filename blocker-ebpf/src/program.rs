@@ -11,7 +11,6 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
         xdp_md,
     },
-    helpers::bpf_xdp_adjust_tail,
     macros::xdp,
     programs::XdpContext,
 };
@@ -128,18 +127,9 @@ fn is_judged(packet: Packet, settings: &Guarded) -> bool {
 ///
 /// `context` must be the one that the program was given.
 #[inline(never)]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "no packet is that long, and the verifier wants no branch that asks"
-)]
 unsafe fn answer(context: *mut xdp_md) -> u32 {
     let mut frame = Frame::of(&XdpContext::new(context));
-    let len = frame.size();
-    let Some(end) = reset::answer(&mut frame) else { return XDP_DROP };
-    let (Ok(end), Ok(len)) = (i32::try_from(end), i32::try_from(len)) else { return XDP_DROP };
-    // SAFETY: the helper gets the context it wants.
-    if unsafe { bpf_xdp_adjust_tail(context, end - len) } == 0 { XDP_TX } else { XDP_DROP }
+    if reset::answer(&mut frame).is_some() { XDP_TX } else { XDP_DROP }
 }
 
 /// Makes the GPL-only helpers available, and says how the program may be used.

@@ -40,7 +40,6 @@ impl Keys for Source {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the first half")]
     fn v4_key(&self) -> V4Key {
         let [a, b, c, d, ..] = self.addr();
         V4Key { addr: [a, b, c, d] }
