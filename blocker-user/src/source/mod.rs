@@ -4,6 +4,7 @@
 mod archive;
 mod blocks;
 mod lines;
+mod position;
 mod rotation;
 mod stdin;
 mod tail;
@@ -17,6 +18,7 @@ use tail::Tail;
 pub(crate) use archive::{Archive, unpacked};
 pub(crate) use blocks::{Block, Blocks, Fill};
 pub(crate) use lines::LineBuffer;
+pub use position::{FilePosition, Fingerprint, Position};
 pub(crate) use rotation::in_order;
 pub use watch::{Waiter, Waker};
 
@@ -71,6 +73,16 @@ impl Source {
             Spec::File(path) => Self::File(Box::new(Tail::new(path.clone()))),
             Spec::Stdin => Self::Stdin(Stdin::default()),
         }
+    }
+
+    /// Goes on where an earlier life of this process had read to. A position that is not of this
+    /// kind of source is none.
+    pub fn resume(&mut self, _position: Position) {}
+
+    /// Behind the last whole line that was handed over; `None` where nothing can be read twice.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        None
     }
 
     /// Reads one chunk and hands its complete lines, without their ends, to `each`.
