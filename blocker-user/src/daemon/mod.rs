@@ -6,11 +6,16 @@
 
 mod by_hand;
 mod evictions;
+mod feed;
 mod names;
 mod own;
+mod pace;
 mod pipeline;
+mod records;
 mod skew;
 mod stats;
+mod steady;
+mod takeover;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -34,6 +39,7 @@ use crate::{
 pub(crate) use names::follow as follow_names;
 pub(crate) use pipeline::show;
 pub use pipeline::{Pipeline, Setup};
+pub use records::Keeping;
 pub use stats::Stats;
 
 /// What another thread asks of the pipeline.

@@ -19,7 +19,7 @@ pub(crate) use archive::{Archive, unpacked};
 pub(crate) use blocks::{Block, Blocks, Fill};
 pub(crate) use lines::LineBuffer;
 pub use position::{FilePosition, Fingerprint, Position};
-pub(crate) use rotation::in_order;
+pub(crate) use rotation::{in_order, rotated};
 pub use watch::{Waiter, Waker};
 
 /// Where lines come from.
@@ -77,12 +77,20 @@ impl Source {
 
     /// Goes on where an earlier life of this process had read to. A position that is not of this
     /// kind of source is none.
-    pub fn resume(&mut self, _position: Position) {}
+    pub fn resume(&mut self, position: Position) {
+        match self {
+            Self::File(tail) => tail.resume(position),
+            Self::Stdin(_) => {}
+        }
+    }
 
     /// Behind the last whole line that was handed over; `None` where nothing can be read twice.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        None
+        match self {
+            Self::File(tail) => tail.position(),
+            Self::Stdin(_) => None,
+        }
     }
 
     /// Reads one chunk and hands its complete lines, without their ends, to `each`.

@@ -5,15 +5,21 @@
 //! Nothing that happens to a file ends this: what cannot be read is said once and tried again.
 
 mod file;
+mod mark;
+mod part;
+mod resume;
 
 use std::{
+    collections::VecDeque,
     io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use super::{Progress, watch::Waiter};
+use super::{FilePosition, Position, Progress, watch::Waiter};
 use file::{FileId, LogFile};
+use part::Part;
+use resume::{Resumed, resume};
 
 const CHUNK: usize = 64 * 1024;
 /// How long a file that lost its path is read on after its last line. Dovecot keeps writing
@@ -22,6 +28,10 @@ const RETIREMENT: Duration = Duration::from_secs(60);
 
 pub struct Tail {
     path: PathBuf,
+    /// Where an earlier life had got to, until it is looked for.
+    before: Option<Vec<FilePosition>>,
+    /// What is still to be read of what was written before the current file.
+    backlog: VecDeque<Part>,
     current: Option<LogFile>,
     retired: Option<(LogFile, Instant)>,
     /// Why it cannot be read, as last said.
@@ -32,14 +42,44 @@ pub struct Tail {
 impl Tail {
     pub(super) fn new(path: PathBuf) -> Self {
         let chunk = vec![0; CHUNK].into_boxed_slice();
-        Self { path, current: None, retired: None, trouble: None, chunk }
+        let (before, backlog) = (None, VecDeque::new());
+        Self { path, before, backlog, current: None, retired: None, trouble: None, chunk }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    pub(super) fn resume(&mut self, position: Position) {
+        if let Position::Files(files) = position {
+            self.before = Some(files);
+        }
+    }
+
+    /// Of everything that has been begun and not been read to its end. What is newer than the
+    /// last one has not been read at all, so it need not be named, and can be renamed or packed
+    /// before it is.
+    pub(super) fn position(&self) -> Option<Position> {
+        if let Some(before) = &self.before {
+            return Some(Position::Files(before.clone()));
+        }
+        let backlog = self.backlog.iter().map(Part::position);
+        let retired = self.retired.iter().map(|(old, _)| old.position());
+        let current = self.current.iter().map(LogFile::position);
+        let all = backlog.chain(retired).chain(current).enumerate();
+        let begun = all.filter(|(at, file)| *at == 0 || file.offset > 0);
+        let files: Vec<FilePosition> = begun.map(|(_, file)| file).collect();
+        (!files.is_empty()).then_some(Position::Files(files))
+    }
+
     pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
+        if let Some(files) = self.before.take() {
+            self.go_on(waiter, &files);
+        }
+        if !self.backlog.is_empty() {
+            self.read_backlog(each);
+            return Progress::More;
+        }
         if let Some((old, heard)) = &mut self.retired {
             match old.read(&mut self.chunk, each) {
                 Ok(Progress::More) => {
@@ -59,6 +99,38 @@ impl Tail {
                 Progress::Idle
             }
             Some(Ok(_)) | None => self.follow_path(waiter),
+        }
+    }
+
+    /// Goes on in the files that were being read, the current one among them if it still is one.
+    fn go_on(&mut self, waiter: &mut Waiter, files: &[FilePosition]) {
+        let Resumed { backlog, current } = resume(&self.path, files);
+        self.backlog = backlog.into();
+        if let Some(file) = current {
+            self.current = Some(file.watched(waiter.watch_file(&self.path)));
+            self.watch_parent(waiter);
+        } else if !self.backlog.is_empty() {
+            // Opened before the others are read, which can take longer than until the next one.
+            self.follow_path(waiter);
+        }
+    }
+
+    fn read_backlog(&mut self, each: &mut dyn FnMut(&[u8])) {
+        let Some(part) = self.backlog.front_mut() else { return };
+        match part.read(&mut self.chunk, each) {
+            Ok(Progress::More) => return,
+            Ok(_) => {}
+            Err(error) => tracing::error!(
+                "{}: a file from before it cannot be read to its end: {error}",
+                self.path.display()
+            ),
+        }
+        // Whoever writes to the last of them has perhaps not heard of the new file yet.
+        if let Some(Part::Plain(file)) = self.backlog.pop_front()
+            && self.backlog.is_empty()
+            && self.retired.is_none()
+        {
+            self.retired = Some((file, Instant::now()));
         }
     }
 
