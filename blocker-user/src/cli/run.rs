@@ -15,7 +15,7 @@ use super::{VerbError, config::filter_of};
 use crate::{
     config::{self, Ignored, JAIL, OnStop},
     control::{Context, Lists, Server},
-    daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
+    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
     firewall::{self, Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
@@ -66,6 +66,7 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         stats: Arc::clone(&stats),
         keeping,
         saved,
+        clocks: Clocks::default(),
     })?;
     let logs: Vec<String> = config.logs.iter().map(ToString::to_string).collect();
     let ready = format!("ready: {} mode, reading {}", config.settings.mode, logs.join(", "));

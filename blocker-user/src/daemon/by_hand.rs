@@ -7,7 +7,6 @@ use super::{
     pipeline::{Core, show, until},
     records,
     stats::add,
-    wall_clock,
 };
 use crate::{
     firewall::{FirewallError, Order},
@@ -61,7 +60,7 @@ impl Core {
         if let Some(why) = self.jail.ignore_list().spares(asked) {
             return Ok(BannedByHand::Spared(why));
         }
-        let now = wall_clock();
+        let now = self.clocks.now();
         // Not the beginning but the end is rounded, or a short ban would have none.
         let expires = bantime.unwrap_or(self.jail.policy().bantime).end(now);
         let expires = expires.map(LogTime::to_next_second);
@@ -81,7 +80,7 @@ impl Core {
         })
     }
 
-    fn unban_by_hand(&mut self, subject: &IpNet) -> Result<UnbannedByHand, FirewallError> {
+    pub(super) fn unban_by_hand(&mut self, subject: &IpNet) -> Result<UnbannedByHand, FirewallError> {
         let lifted = self.firewall.unban(subject)?;
         self.strangers.remove(subject);
         self.jail.pardon(subject);
@@ -89,7 +88,7 @@ impl Core {
         if lifted {
             tracing::info!("unban {}: by hand", show(subject));
         }
-        Ok(UnbannedByHand { lifted, covered_by: self.jail.covering(subject, wall_clock()) })
+        Ok(UnbannedByHand { lifted, covered_by: self.jail.covering(subject, self.clocks.now()) })
     }
 
     fn unban_all(&mut self) -> Result<usize, FirewallError> {

@@ -5,6 +5,7 @@
 //! channel that the first empties between chunks of lines.
 
 mod by_hand;
+mod clocks;
 mod evictions;
 mod feed;
 mod names;
@@ -36,6 +37,7 @@ use crate::{
     time::LogTime,
 };
 
+pub use clocks::Clocks;
 pub(crate) use names::follow as follow_names;
 pub(crate) use pipeline::show;
 pub use pipeline::{Pipeline, Setup};
@@ -135,7 +137,7 @@ pub fn remote(waiter: &Waiter) -> (Remote, Inbox) {
 /// A firewall of whatever kind.
 pub type AnyFirewall = Box<dyn Firewall>;
 
-/// The wall clock. Read once per chunk of lines, here and nowhere below.
+/// The wall clock. Whoever can be told the time is told it, see [`Clocks`].
 #[must_use]
 pub fn wall_clock() -> LogTime {
     LogTime::from(jiff::Timestamp::now())

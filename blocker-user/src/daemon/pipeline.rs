@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    AnyFirewall, Inbox, Stats,
+    AnyFirewall, Clocks, Inbox, Stats,
     evictions::Evictions,
     feed::Feed,
     own::OwnAddresses,
@@ -18,7 +18,6 @@ use super::{
     records::{self, Keeping, Records},
     stats::add,
     steady::Steady,
-    wall_clock,
 };
 use crate::{
     dovecot::{Event, Judge, Rule},
@@ -43,6 +42,7 @@ pub struct Setup {
     pub keeping: Option<Keeping>,
     /// What an earlier daemon kept.
     pub saved: Saved,
+    pub clocks: Clocks,
 }
 
 pub struct Pipeline {
@@ -65,6 +65,7 @@ pub(super) struct Core {
     /// with it may yet decide on them.
     pub(super) strangers: HashMap<IpNet, Order>,
     steady: Steady,
+    pub(super) clocks: Clocks,
 }
 
 impl Pipeline {
@@ -80,13 +81,14 @@ impl Pipeline {
             stats,
             keeping,
             mut saved,
+            clocks,
         } = setup;
         if let Some(descriptor) = firewall.descriptor() {
             waiter.also(descriptor);
         }
         let enforced_in = keeping.as_ref().map(|keeping| &keeping.enforced_in);
         let theirs = firewall.is_inherited() && enforced_in == saved.enforced_in.as_ref();
-        let wall = wall_clock();
+        let wall = clocks.now();
         let feed = |(name, source): (String, Source)| {
             let place = saved.places.remove(&name);
             Feed::new(name, source, place, wall)
@@ -101,7 +103,8 @@ impl Pipeline {
             stats,
             records: Records::new(keeping),
             strangers: HashMap::new(),
-            steady: Steady::new(),
+            steady: Steady::new(clocks.apart()),
+            clocks,
         };
         core.remember(&mut saved);
         core.take_over(saved.bans, theirs)?;
@@ -173,7 +176,7 @@ impl Pipeline {
     /// Hands over to the store what there is by now. Between chunks of lines: then what is known
     /// and how far logs were read belong together.
     fn keep(&mut self) {
-        let wall = wall_clock();
+        let wall = self.core.clocks.now();
         let Core { jail, records, firewall, stats, .. } = &mut self.core;
         let place = |feed: &Feed| {
             let (position, read_until) = (feed.position()?, feed.now(wall));
@@ -204,7 +207,7 @@ impl Core {
 
     /// The time, and whether somebody has set the clock it is told by.
     fn wall_clock(&mut self) -> LogTime {
-        if let Some(by) = self.steady.was_set() {
+        if let Some(by) = self.steady.was_set(self.clocks.apart()) {
             tracing::warn!(
                 "the clock of this host was set {} by {} s; bans end when they would have",
                 if by < 0 { "back" } else { "forth" },
@@ -213,7 +216,7 @@ impl Core {
             self.jail.clock_was_set(by);
             self.records.clock_was_set(by);
         }
-        wall_clock()
+        self.clocks.now()
     }
 
     /// Returns the time of the line, if it has one. Dates without a year are told by the wall
@@ -313,7 +316,7 @@ impl Core {
 
     fn enforce(&mut self, ban: &Ban, verb: &str, rule: &str) {
         let Ban { subject, at, expires, attempts } = *ban;
-        let now = wall_clock();
+        let now = self.clocks.now();
         if expires.is_some_and(|end| end <= now) {
             // It was decided on in a log that is being caught up with.
             add(&self.stats.bans);
@@ -408,3 +411,6 @@ pub(crate) fn show(subject: &IpNet) -> String {
 pub(super) fn until(expires: Option<LogTime>) -> String {
     expires.map_or_else(|| "without end".to_owned(), |end| format!("until {end}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     pipeline::{Core, show},
-    records, wall_clock,
+    records,
 };
 use crate::{
     firewall::{FirewallError, Order},
@@ -20,7 +20,7 @@ impl Core {
     /// truth if it is `theirs`, which it is not after a reboot: then they have to be enforced
     /// again.
     pub(super) fn take_over(&mut self, saved: Vec<Ban>, theirs: bool) -> Result<(), FirewallError> {
-        let now = wall_clock();
+        let now = self.clocks.now();
         let mut enforced = HashMap::new();
         for ban in self.firewall.view()?.bans()? {
             let order = ban.order;
@@ -100,7 +100,7 @@ impl Core {
     /// Every log has been read up to where it was being written: what is still not known was not
     /// decided here.
     pub(super) fn adopt_strangers(&mut self) {
-        let now = wall_clock();
+        let now = self.clocks.now();
         for (subject, order) in std::mem::take(&mut self.strangers) {
             if self.jail.correct(&subject, order.expires) {
                 continue;
