@@ -61,8 +61,8 @@ pub(super) struct Core {
     evictions: Evictions,
     pub(super) stats: Arc<Stats>,
     pub(super) records: Records,
-    /// Bans that are enforced and that the jail does not know of; while logs are being caught up
-    /// with it may yet decide on them.
+    /// Bans that were enforced at the start. Until every log has been caught up with, the jail
+    /// may yet decide on them.
     pub(super) strangers: HashMap<IpNet, Order>,
     steady: Steady,
     pub(super) clocks: Clocks,
@@ -325,6 +325,7 @@ impl Core {
         }
         let order = Order { subject, banned_at: at, expires, attempts };
         let enforced = self.firewall.ban(&order);
+        self.strangers.remove(&subject);
         self.forget_evicted();
         match enforced {
             Ok(()) => {

@@ -38,20 +38,16 @@ impl Core {
         } else {
             self.enforce_again(&saved, &enforced, now)?;
         }
-        let saved: HashMap<IpNet, Ban> = saved.into_iter().map(|ban| (ban.subject, ban)).collect();
-        for (subject, order) in enforced {
-            if self.jail.correct(&subject, order.expires) {
-                continue;
-            }
-            match saved.get(&subject) {
-                Some(_) => self.jail.adopt(subject, order.expires),
-                // Of a line that will be read again, or of a time without a store. If it is the
-                // former, the jail decides on it once more.
-                None => {
-                    self.strangers.insert(subject, order);
-                }
+        for ban in saved {
+            if let Some(order) = enforced.get(&ban.subject)
+                && !self.jail.is_known(&ban.subject)
+            {
+                self.jail.adopt(ban.subject, order.expires);
             }
         }
+        // What else is enforced, or ends at another time, is of a line that will be read again,
+        // or was set while nothing was kept. If it is the former the jail decides on it anew.
+        self.strangers = enforced;
         Ok(())
     }
 

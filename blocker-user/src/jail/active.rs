@@ -90,6 +90,10 @@ impl Active {
         }
     }
 
+    pub(super) fn is_known(&self, key: &Key) -> bool {
+        self.bans.get(key).is_some()
+    }
+
     /// Moves the end of a ban, for which there is the evidence that there was; `false` where
     /// there is no such ban.
     pub(super) fn set_end(&mut self, key: Key, end: Option<LogTime>) -> bool {

@@ -277,6 +277,12 @@ impl Jail {
         self.windows.forget(&key);
     }
 
+    /// Whether a ban of `subject` has not been removed yet.
+    #[must_use]
+    pub fn is_known(&self, subject: &IpNet) -> bool {
+        self.active.is_known(&Key::from(*subject))
+    }
+
     /// The end of a ban is this, whatever it was decided to be: where it is enforced is where
     /// the truth is. `false` if there is no such ban.
     pub fn correct(&mut self, subject: &IpNet, expires: Option<LogTime>) -> bool {

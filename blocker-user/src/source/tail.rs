@@ -30,6 +30,9 @@ pub struct Tail {
     path: PathBuf,
     /// Where an earlier life had got to, until it is looked for.
     before: Option<Vec<FilePosition>>,
+    /// How far the last file was read that is not read any more. While nothing of the next was,
+    /// this tells where reading is to go on: an empty file cannot be known again.
+    done: Option<FilePosition>,
     /// What is still to be read of what was written before the current file.
     backlog: VecDeque<Part>,
     current: Option<LogFile>,
@@ -42,8 +45,8 @@ pub struct Tail {
 impl Tail {
     pub(super) fn new(path: PathBuf) -> Self {
         let chunk = vec![0; CHUNK].into_boxed_slice();
-        let (before, backlog) = (None, VecDeque::new());
-        Self { path, before, backlog, current: None, retired: None, trouble: None, chunk }
+        let (before, done, backlog) = (None, None, VecDeque::new());
+        Self { path, before, done, backlog, current: None, retired: None, trouble: None, chunk }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -56,19 +59,22 @@ impl Tail {
         }
     }
 
-    /// Of everything that has been begun and not been read to its end. What is newer than the
-    /// last one has not been read at all, so it need not be named, and can be renamed or packed
-    /// before it is.
+    /// Of everything that has been begun and may not have been read to its end. What is newer
+    /// than the last one has not been read at all, so it need not be named, and can be renamed
+    /// or packed before it is.
     pub(super) fn position(&self) -> Option<Position> {
         if let Some(before) = &self.before {
             return Some(Position::Files(before.clone()));
         }
         let backlog = self.backlog.iter().map(Part::position);
-        let retired = self.retired.iter().map(|(old, _)| old.position());
-        let current = self.current.iter().map(LogFile::position);
-        let all = backlog.chain(retired).chain(current).enumerate();
-        let begun = all.filter(|(at, file)| *at == 0 || file.offset > 0);
-        let files: Vec<FilePosition> = begun.map(|(_, file)| file).collect();
+        let retired = self.retired.iter().map(|(old, _)| old.log_position());
+        let all = backlog.chain(retired).chain(self.current.iter().map(LogFile::log_position));
+        let mut files: Vec<FilePosition> = all.collect();
+        let first = files.first().copied();
+        files.retain(|file| file.offset > 0);
+        if files.is_empty() {
+            files.extend(self.done.or(first));
+        }
         (!files.is_empty()).then_some(Position::Files(files))
     }
 
@@ -125,12 +131,20 @@ impl Tail {
                 self.path.display()
             ),
         }
+        let Some(part) = self.backlog.pop_front() else { return };
+        self.finish(part.position());
         // Whoever writes to the last of them has perhaps not heard of the new file yet.
-        if let Some(Part::Plain(file)) = self.backlog.pop_front()
+        if let Part::Plain(file) = part
             && self.backlog.is_empty()
             && self.retired.is_none()
         {
             self.retired = Some((file, Instant::now()));
+        }
+    }
+
+    fn finish(&mut self, position: FilePosition) {
+        if position.offset > 0 {
+            self.done = Some(position);
         }
     }
 
@@ -156,11 +170,12 @@ impl Tail {
         if self.trouble.take().is_some() {
             tracing::info!("{} is there now: reading it", self.path.display());
         }
-        if let Some(old) = self.current.replace(file) {
+        if let Some(old) = self.current.take() {
             tracing::info!("{} is a new file: reading on there", self.path.display());
             self.drop_retired(waiter);
             self.retired = Some((old, Instant::now()));
         }
+        self.current = Some(file);
         Progress::More
     }
 
@@ -177,7 +192,9 @@ impl Tail {
     /// What it holds of a line that was never finished goes with it: half a line can name
     /// half an address.
     fn drop_retired(&mut self, waiter: &mut Waiter) {
-        if let Some(watch) = self.retired.take().and_then(|(old, _)| old.into_watch()) {
+        let Some((old, _)) = self.retired.take() else { return };
+        self.finish(old.log_position());
+        if let Some(watch) = old.into_watch() {
             waiter.unwatch(watch);
         }
     }

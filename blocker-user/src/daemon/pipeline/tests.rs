@@ -35,7 +35,6 @@ use crate::{
 
 const START: i64 = 1_795_539_600;
 const SEEDS: Seeds = Seeds { names: [7; 16], jail: 7 };
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A kernel, which a daemon leaves behind.
 #[derive(Clone, Default)]
@@ -126,6 +125,17 @@ impl Host {
 
     fn wait(&self, secs: i64) {
         self.steady.set(self.steady.get() + secs * 1_000_000);
+    }
+
+    /// The kernel's deadlines stay where they are, and are called something else.
+    fn set_clock(&mut self, ahead: i64) {
+        let by = ahead - self.ahead.replace(ahead);
+        for ban in self.kernel.view().unwrap().bans().unwrap() {
+            let moved = |end: LogTime| LogTime::from_micros(end.as_micros() + by);
+            let expires = ban.order.expires.map(moved);
+            self.kernel.ban(&Order { expires, ..ban.order }).unwrap();
+        }
+        self.settle();
     }
 
     fn start(&mut self) {

@@ -39,6 +39,8 @@ pub(super) struct LogFile {
     path: PathBuf,
     id: FileId,
     mark: Mark,
+    /// How far it had been read when it was cut back.
+    cut: Option<FilePosition>,
     lines: LineBuffer,
     watch: Option<WatchDescriptor>,
 }
@@ -47,7 +49,7 @@ impl LogFile {
     pub(super) fn open(path: &Path, watch: Option<WatchDescriptor>) -> io::Result<Self> {
         let (file, id) = open(path)?;
         let (path, mark, lines) = (path.to_owned(), Mark::default(), LineBuffer::default());
-        Ok(Self { file: Some(file), path, id, mark, lines, watch })
+        Ok(Self { file: Some(file), path, id, mark, cut: None, lines, watch })
     }
 
     /// Reading goes on at `mark`, up to where it was read before.
@@ -61,6 +63,12 @@ impl LogFile {
 
     pub(super) fn position(&self) -> FilePosition {
         self.mark.position(self.id)
+    }
+
+    /// The same; where nothing was read since it was cut back, how far it was read before that.
+    pub(super) fn log_position(&self) -> FilePosition {
+        let own = self.position();
+        if own.offset > 0 { own } else { self.cut.unwrap_or(own) }
     }
 
     pub(super) fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
@@ -114,6 +122,7 @@ impl LogFile {
                 "{} was cut back to its beginning: reading it from there",
                 self.path.display()
             );
+            self.cut = Some(self.log_position());
             self.mark = Mark::default();
             self.lines = LineBuffer::default();
             return Ok(Progress::More);

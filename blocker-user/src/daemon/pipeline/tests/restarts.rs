@@ -91,7 +91,8 @@ fn same(steps: &[Step]) -> Result<(), TestCaseError> {
     let mut steadfast = Host::new(policy(), false);
     let mut killed = Host::new(policy(), true);
     let mut is_down = false;
-    // Something to go on from: what has never been kept is begun anew.
+    // Something to go on from: what has never been kept, or read, is begun anew.
+    [&mut steadfast, &mut killed].into_iter().for_each(|host| host.line("master: Starting up"));
     killed.keep();
     for step in steps {
         match step {

@@ -56,8 +56,7 @@ fn a_clock_that_is_wrong_after_a_boot_makes_no_ban_longer() {
     host.start();
     assert_eq!(left(&mut host, 1), Some(3600));
     // The time comes from the network.
-    host.ahead.set(right);
-    host.settle();
+    host.set_clock(right);
     assert_eq!(left(&mut host, 1), Some(3600));
     host.wait(3601);
     assert_eq!(left(&mut host, 1), None);
@@ -67,8 +66,7 @@ fn a_clock_that_is_wrong_after_a_boot_makes_no_ban_longer() {
 fn who_sets_the_clock_moves_no_end() {
     for by in [7200, -7200] {
         let mut host = banned(1);
-        host.ahead.set(host.ahead.get() + by * 1_000_000);
-        host.settle();
+        host.set_clock(host.ahead.get() + by * 1_000_000);
         host.wait(3590);
         let subject = IpNet::from(address(1));
         assert!(host.seen().decided.contains_key(&subject), "{by}: lifted too soon");
