@@ -198,11 +198,12 @@ impl Core {
         for history in saved.histories.drain(..) {
             self.jail.remember(&history);
         }
+        let mut is_saved = saved.seeds.is_some() && !saved.has_other_rows;
         if let Err(error) = self.jail.restore(saved.rows.drain(..)) {
             tracing::error!("failures before this start are forgotten: {error}");
+            is_saved = false;
         }
-        // A new database is told everything.
-        self.jail.track(saved.seeds.is_some());
+        self.jail.track(is_saved);
     }
 
     /// The time, and whether somebody has set the clock it is told by.

@@ -20,6 +20,8 @@ use crate::{
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is written that nothing came.
+const QUIET: Duration = Duration::from_secs(60);
 /// How long the end of the daemon waits for the last batch.
 const LAST: Duration = Duration::from_secs(3);
 /// The cause of a ban of which nothing else is known.
@@ -43,6 +45,8 @@ pub(super) struct Records {
     /// By how much the ends of what is written are to be moved.
     set_by: i64,
     written_at: Option<Instant>,
+    /// The daemon is ending.
+    is_last: bool,
     /// What was written last.
     last: Option<(Totals, Vec<(String, Place)>)>,
 }
@@ -91,11 +95,14 @@ impl Records {
         store.is_idle() && (is_time || !self.after.is_empty())
     }
 
-    /// Where the reading of a log stands. What time it is there is of no interest until lines
-    /// come.
+    /// Where the reading of a log stands. That time goes on there while no line comes is not
+    /// written every time.
     pub(super) fn place(&self, source: &str, place: Place) -> (String, Place) {
         let places = self.last.iter().flat_map(|(_, places)| places);
-        let mut same = places.filter(|(of, last)| of == source && last.position == place.position);
+        let mut same = places.filter(|(of, last)| {
+            let lately = place.read_until.since(last.read_until) < QUIET;
+            of == source && last.position == place.position && lately && !self.is_last
+        });
         same.next().cloned().unwrap_or_else(|| (source.to_owned(), place))
     }
 
@@ -138,10 +145,17 @@ impl Records {
     }
 
     /// Whether there is anything to write to for a last time.
-    pub(super) fn wait_for_last(&self) -> bool {
+    pub(super) fn wait_for_last(&mut self) -> bool {
+        self.is_last = true;
         self.keeping.as_ref().is_some_and(|keeping| {
             !keeping.store.is_failing() && keeping.store.wait_idle(LAST)
         })
+    }
+
+    /// Whether everything that was handed over is written by now, or in a while.
+    #[cfg(test)]
+    pub(super) fn is_written(&self, limit: Duration) -> bool {
+        self.keeping.as_ref().is_none_or(|keeping| keeping.store.wait_idle(limit))
     }
 
     pub(super) fn close(self) {

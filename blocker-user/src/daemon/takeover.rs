@@ -38,11 +38,11 @@ impl Core {
         } else {
             self.enforce_again(&saved, &enforced, now)?;
         }
-        for ban in saved {
-            if let Some(order) = enforced.get(&ban.subject)
-                && !self.jail.is_known(&ban.subject)
-            {
-                self.jail.adopt(ban.subject, order.expires);
+        for Ban { subject, .. } in saved {
+            match enforced.get(&subject) {
+                _ if self.jail.is_known(&subject) => {}
+                Some(order) => self.jail.adopt(subject, order.expires),
+                None => self.records.ended(&subject),
             }
         }
         // What else is enforced, or ends at another time, is of a line that will be read again,

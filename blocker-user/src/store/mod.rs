@@ -95,6 +95,8 @@ pub struct Saved {
     pub histories: Vec<History>,
     /// Of the jail's tables.
     pub rows: Vec<(u8, Vec<u8>, Vec<u8>)>,
+    /// There are rows that this version cannot read.
+    pub has_other_rows: bool,
     pub totals: Totals,
     /// By the name of the source.
     pub places: BTreeMap<String, Place>,

@@ -35,7 +35,8 @@ pub(super) fn all(connection: &Connection) -> Result<Saved> {
         evicted: total("evicted")?,
     };
     let format = meta(connection, "rows_format")?;
-    let rows = if format.is_none_or(|format| format == FORMAT.to_le_bytes()) {
+    let has_other_rows = format.is_some_and(|format| format != FORMAT.to_le_bytes());
+    let rows = if !has_other_rows {
         list(connection, "SELECT number, key, value FROM jail", |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
@@ -55,6 +56,7 @@ pub(super) fn all(connection: &Connection) -> Result<Saved> {
         bans: bans(connection)?,
         histories: histories(connection)?,
         rows,
+        has_other_rows,
         totals,
         places: places.into_iter().collect(),
         seeds,

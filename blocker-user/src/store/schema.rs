@@ -66,7 +66,10 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
     // Readers are never in the way of the writer, nor he in theirs. Without a sync at each
     // transaction a power cut can cost the last ones, but not their consistency.
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+             PRAGMA journal_size_limit = 16777216",
+        )
         .map_err(&sqlite)?;
     let missing = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(usize::MAX));
     if found < known {
