@@ -80,7 +80,10 @@ impl Core {
         })
     }
 
-    pub(super) fn unban_by_hand(&mut self, subject: &IpNet) -> Result<UnbannedByHand, FirewallError> {
+    pub(super) fn unban_by_hand(
+        &mut self,
+        subject: &IpNet,
+    ) -> Result<UnbannedByHand, FirewallError> {
         let lifted = self.firewall.unban(subject)?;
         self.strangers.remove(subject);
         self.jail.pardon(subject);
