@@ -13,8 +13,8 @@ use aya_ebpf::{
 };
 use blocker_common::{
     abi::{
-        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, Network, RECENT, Recent, V4Key, V6Key,
-        VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
+        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, MOMENT_SHIFT, Network, RECENT, Recent,
+        V4Key, V6Key, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
     },
     packet::{Family, Source},
 };
@@ -40,9 +40,9 @@ impl Keys for Source {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the first half")]
     fn v4_key(&self) -> V4Key {
-        V4Key { addr: (self.words[0] as u32).to_ne_bytes() }
+        let [a, b, c, d, ..] = self.addr();
+        V4Key { addr: [a, b, c, d] }
     }
 
     /// The prefix that is counted and banned.
@@ -75,10 +75,10 @@ struct TrieKey {
     key: Key<Network>,
 }
 
-/// What is to be done with a packet, and what is known of it by then.
 pub(crate) struct Judged {
+    /// One of the `VERDICT_` constants.
     pub(crate) verdict: u8,
-    /// The ban's first packet, when it came, and the prefix of the ban.
+    /// Of the first packet that a ban drops: when it came, and the length of the banned prefix.
     pub(crate) first: Option<(u64, u8)>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judge
     // program runs, and it stays valid for as long as the map does.
     let slot = unsafe { &mut *recent.get_ptr_mut(source.place())? };
     let is_remembered = slot.tick == tick
-        && words_of(&slot.addr) == source.words
+        && Source::new(source.family, slot.addr) == source
         && slot.family == source.family as u8
         && slot.changes == settings.changes;
     if is_remembered {
@@ -132,7 +132,7 @@ pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judge
             if (*ban).dropped_packets == 0 {
                 first = Some((found.now, slot.prefix_len));
             }
-            (*ban).last_seen_ns = found.now;
+            (*ban).last_seen = moment(found.now);
             add(&raw mut (*ban).dropped_packets, 1);
             add(&raw mut (*ban).dropped_bytes, bytes);
         }
@@ -144,7 +144,7 @@ pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judge
 #[inline(always)]
 fn settle(slot: &Recent) {
     let family = if slot.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
-    let source = Source { family, words: words_of(&slot.addr) };
+    let source = Source::new(family, slot.addr);
     let ban = if slot.is_network == 0 {
         exact(&source)
     } else {
@@ -213,10 +213,17 @@ fn exact(source: &Source) -> Option<*mut Ban> {
 
 #[inline(always)]
 fn in_force(ban: *mut Ban, now: u64) -> bool {
-    // SAFETY: map values are 8-byte aligned and `expires_ns` is read whole. An entry that
-    // user space deletes meanwhile keeps its memory until this program has returned or is
-    // reused for another ban, which at worst judges this one packet by that ban's end.
-    unsafe { (*ban).expires_ns > now }
+    // SAFETY: map values are 8-byte aligned and `expires` is read whole. The memory of an entry
+    // lives as long as its map, which this program holds. One that user space deletes meanwhile
+    // may be another ban's already, which at worst judges this one packet by that ban's end.
+    unsafe { (*ban).expires > moment(now) }
+}
+
+/// As a [`Ban`] has it.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "36 years after boot")]
+fn moment(now: u64) -> u32 {
+    (now >> MOMENT_SHIFT) as u32
 }
 
 #[inline(always)]
@@ -234,13 +241,6 @@ fn now_ns() -> u64 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_ktime_get_ns() }
     }
-}
-
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
-fn words_of(addr: &[u8; 16]) -> [u64; 2] {
-    let both = u128::from_ne_bytes(*addr);
-    [both as u64, (both >> 64) as u64]
 }
 
 /// # Safety
