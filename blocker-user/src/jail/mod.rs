@@ -16,6 +16,8 @@ mod names;
 mod outcome;
 mod policy;
 mod sessions;
+mod state;
+mod unsaved;
 mod window;
 
 use std::net::IpAddr;
@@ -23,7 +25,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    dovecot::{Failure, Guesses, Login, Mode, Name, Session},
+    dovecot::{Failure, Guesses, Login, Mode, Name},
     time::LogTime,
 };
 
@@ -32,13 +34,14 @@ use history::Histories;
 use key::Key;
 use logins::Logins;
 use policy::Share;
-use sessions::{LoggedIn, Sessions, Told};
+use sessions::{LoggedIn, Sessions, Source, Told};
 use window::{Added, Counted, Evidence, LATEST, Moments, Windows};
 
 pub use history::History;
 pub use ignore::{IgnoreList, SparedBy};
 pub use outcome::{Ban, LoginOutcome, Outcome, Spared};
 pub use policy::{Bantime, Count, Increment, Policy};
+pub use state::{Changes, FORMAT, Row, Table, Unreadable};
 
 /// One jail: what is remembered about every address.
 pub struct Jail {
@@ -107,8 +110,8 @@ impl Jail {
             moments,
             share: self.policy.share(mode),
             mode,
-            // What a connection's guesses added; probes are taken back together.
-            session: failure.session.filter(|_| mode == Mode::Normal).map(|session| (ip, session)),
+            // Probes are taken back together.
+            source: Source::of(ip, failure).filter(|_| mode == Mode::Normal),
             at,
             now,
         };
@@ -134,14 +137,14 @@ impl Jail {
     }
 
     fn add(&mut self, failed: &Failed, failures: u32) -> Outcome {
-        let Failed { key, guesses, moments, share, mode, session, now, .. } = *failed;
+        let Failed { key, guesses, moments, share, mode, source, now, .. } = *failed;
         let batch = self.active.evidence(&key, now).map(|evidence| evidence.batch);
         let sum = share.weight.saturating_mul(failures);
         let added = Added { sum, probes: if mode == Mode::Aggressive { sum } else { 0 } };
         let counted = self.windows.add(key, moments, added, batch.filter(|&batch| batch != 0));
-        if let Some((ip, session)) = session {
+        if let Some(source) = source {
             let added = Evidence { sum: counted.added.sum, probes: 0, ..counted.evidence };
-            self.sessions.added(ip, session, added);
+            self.sessions.added(source, added);
         }
         if counted.evidence.sum >= share.limit {
             return self.ban(failed, counted);
@@ -218,10 +221,8 @@ impl Jail {
         if self.policy.count == Count::Lines || at < now.before(self.policy.findtime) {
             return LoginOutcome::Noted;
         }
-        let added = match (session, login) {
-            (Some(session), Some(login)) => self.sessions.login(ip, session, login, at),
-            _ => Evidence::NONE,
-        };
+        let added =
+            login.map_or(Evidence::NONE, |login| self.sessions.login(ip, session, login, at));
         self.take_back(subject, added, at, now)
     }
 
@@ -272,6 +273,42 @@ impl Jail {
         let key = subject.into();
         self.active.set(key, expires, Evidence::NONE);
         self.windows.forget(&key);
+    }
+
+    /// Whether a ban of `subject` has not been removed yet.
+    #[must_use]
+    pub fn is_known(&self, subject: &IpNet) -> bool {
+        self.active.is_known(&Key::from(*subject))
+    }
+
+    /// Whether a ban of `subject` is in force.
+    #[must_use]
+    pub fn is_banned(&self, subject: &IpNet, now: LogTime) -> bool {
+        self.active.is_banned(&Key::from(*subject), now)
+    }
+
+    /// The end of a ban is this, whatever it was decided to be: where it is enforced is where
+    /// the truth is. `false` if there is no such ban.
+    pub fn correct(&mut self, subject: &IpNet, expires: Option<LogTime>) -> bool {
+        self.active.set_end(Key::from(*subject), expires)
+    }
+
+    /// The wall clock was set forth by so many microseconds, or back where that is negative.
+    /// Bans end when they would have ended: their ends are called something else by now.
+    pub fn clock_was_set(&mut self, by_micros: i64) {
+        self.active.shift(by_micros);
+    }
+
+    /// Every ban in force, and its end.
+    pub fn bans(&self) -> impl Iterator<Item = (IpNet, Option<LogTime>)> {
+        self.active.iter()
+    }
+
+    /// How many bans of `subject` there were by `now`, where that is remembered.
+    #[must_use]
+    pub fn bans_so_far(&self, subject: &IpNet, now: LogTime) -> u32 {
+        let past = self.histories.of(&Key::from(*subject), now, self.policy.dbpurgeage);
+        past.map_or(0, |past| past.bans)
     }
 
     /// Ends a ban before its time, and forgets the failures that could renew it at once and,
@@ -356,7 +393,7 @@ struct Failed {
     moments: Moments,
     share: Share,
     mode: Mode,
-    session: Option<(IpAddr, Session)>,
+    source: Option<Source>,
     at: LogTime,
     now: LogTime,
 }

@@ -90,14 +90,15 @@ fn under_fire(world: &World) -> Result<()> {
     let (streams, grown) = thread::scope(|scope| {
         let streams = attackers.map(|attacker| {
             let over = &over;
-            scope.spawn(move || -> Result<(u32, u32)> {
+            scope.spawn(move || -> (u32, u32) {
                 let (mut sent, mut passed) = (0, 0);
                 while !over.load(Ordering::Relaxed) {
-                    let greeting = attacker.greet(4190, Duration::from_millis(1))?;
-                    passed += u32::from(greeting != Greeting::TimedOut);
+                    // Any answer is one too many, and so is half of one.
+                    let greeting = attacker.greet(4190, Duration::from_millis(1));
+                    passed += u32::from(!matches!(greeting, Ok(Greeting::TimedOut)));
                     sent += 1;
                 }
-                Ok((sent, passed))
+                (sent, passed)
             })
         });
         let grown = grow_and_kill(world, &log);
@@ -106,8 +107,7 @@ fn under_fire(world: &World) -> Result<()> {
     });
     let lines = grown?;
     for stream in streams {
-        let Ok(stream) = stream else { bail!("a stream of packets broke off") };
-        let (sent, passed) = stream?;
+        let Ok((sent, passed)) = stream else { bail!("a stream of packets broke off") };
         ensure!(sent > 100 && passed == 0, "of {sent} packets of a banned source {passed} passed");
     }
 

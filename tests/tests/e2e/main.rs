@@ -17,6 +17,7 @@ mod policy;
 mod restart;
 mod sandbox;
 mod source;
+mod state;
 mod upgrade;
 mod verdicts;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         restart::trials(),
         sandbox::trials(),
         source::trials(),
+        state::trials(),
         upgrade::trials(),
         verdicts::trials(),
     ];

@@ -3,6 +3,8 @@
 mod attempts;
 mod cases;
 mod increments;
+mod kept;
+mod loose;
 mod model;
 mod world;
 
