@@ -107,10 +107,21 @@ fn a_flag_overrides_the_file_and_the_lack_of_one_does_not() {
 }
 
 #[test]
-fn the_journal_is_refused_with_a_way_out_unless_a_log_is_named() {
-    let (dir, file) = config("[dovecot]\nbackend = systemd\n").unwrap();
-    let (_, err) = said(run(dir.path(), &[], &file), 2);
-    assert!(err.contains("d.conf:2") && err.contains("journalctl"), "{err}");
+fn the_journal_is_read_unless_a_log_is_named() {
+    let (dir, file) = config("[dovecot]\nbackend = systemd\nlogpath = /a\n").unwrap();
+    let logs = |journalctl: bool| {
+        let bin = dir.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        if journalctl {
+            fs::write(bin.join("journalctl"), "").unwrap();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doveblock"));
+        command.args(["check", "--config"]).arg(&file).env("PATH", bin).output()
+    };
+    let (_, err) = said(logs(false), 2);
+    assert!(err.contains("backend = systemd") && err.contains("journalctl"), "{err}");
+    let (out, _) = said(logs(true), 0);
+    assert!(out.contains("logs: journal (_SYSTEMD_UNIT=dovecot.service) (backend"), "{out}");
     said(run(dir.path(), &["--log", "-"], &file), 0);
 }
 

@@ -23,6 +23,6 @@ pub(super) const UNUSED: &[(&[&str], &str)] = &[
     (&["usedns"], "no name in a log is ever looked up"),
     (&["maxmatches", "maxlines"], "lines of a ban are not kept, and each is judged by itself"),
     (&["logencoding", "logtimezone", "datepattern"], "every known form of date is recognised"),
-    (&["prefregex", "journalmatch", "skip_if_nologs"], "the rules and the logs do without it"),
+    (&["prefregex", "skip_if_nologs"], "the rules and the logs do without it"),
     (&["dbfile", "dbpurgeage", "loglevel", "logtarget"], "doveblock keeps its own state and log"),
 ];

@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod evictions;
+mod lag;
 mod names;
 mod own;
 mod pipeline;

@@ -9,14 +9,14 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    AnyFirewall, Inbox, Stats, evictions::Evictions, own::OwnAddresses, skew::Skew, stats::add,
-    wall_clock,
+    AnyFirewall, Inbox, Stats, evictions::Evictions, lag::Lag, own::OwnAddresses, skew::Skew,
+    stats::add, wall_clock,
 };
 use crate::{
     dovecot::{Event, Judge, Rule},
     firewall::{FirewallError, Order},
     jail::{Ban, History, Jail, LoginOutcome, Outcome, Spared},
-    source::{Progress, Source, Waiter},
+    source::{self, Progress, Source, Waiter},
     time::LogTime,
 };
 
@@ -32,10 +32,23 @@ pub struct Setup {
 }
 
 pub struct Pipeline {
-    sources: Vec<(Source, Skew)>,
+    sources: Vec<Reading>,
     waiter: Waiter,
     inbox: Inbox,
     core: Core,
+}
+
+/// A source, and what is known of its clock and of how far behind it is.
+struct Reading {
+    source: Source,
+    skew: Skew,
+    lag: Lag,
+}
+
+impl From<Source> for Reading {
+    fn from(source: Source) -> Self {
+        Self { source, skew: Skew::default(), lag: Lag::default() }
+    }
 }
 
 /// What a line meets after it was read.
@@ -66,7 +79,7 @@ impl Pipeline {
         core.adopt()?;
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
-        let sources = sources.into_iter().map(|source| (source, Skew::default())).collect();
+        let sources = sources.into_iter().map(Reading::from).collect();
         Ok(Self { sources, waiter, inbox, core })
     }
 
@@ -90,16 +103,22 @@ impl Pipeline {
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
-        for (index, (source, skew)) in self.sources.iter_mut().enumerate() {
+        for (index, reading) in self.sources.iter_mut().enumerate() {
             self.core.obey(&self.inbox);
             let now = wall_clock();
             let core = &mut self.core;
-            let mut shift = None;
+            let Reading { source, skew, lag } = reading;
+            let (mut shift, mut lines, mut last) = (None, 0, None);
             let progress = source.read(&mut self.waiter, &mut |line| {
                 let time = core.line(line, now);
+                lines += 1;
+                last = time.or(last);
                 shift = shift.or_else(|| skew.line(time?, now));
             });
             skew.progress(progress);
+            if let Some(said) = lag.read(progress, lines, last, now) {
+                tracing::info!("{}", said.of(&source.to_string()));
+            }
             if let Some(shift) = shift {
                 tracing::warn!(
                     "new lines of {source} are dated {shift} this host's clock, and count at that \
@@ -109,13 +128,20 @@ impl Pipeline {
             }
             match progress {
                 Progress::More => read_any = true,
-                Progress::Idle => {}
+                Progress::Idle | Progress::Pending => {}
                 Progress::Ended => ended.push(index),
             }
         }
         for index in ended.into_iter().rev() {
             self.sources.remove(index);
         }
+        let lag = self.sources.iter().map(|reading| reading.lag.secs()).max();
+        self.core.stats.lag_secs.store(lag.unwrap_or(0), Ordering::Relaxed);
+        let mut sources: Vec<&mut Source> =
+            self.sources.iter_mut().map(|reading| &mut reading.source).collect();
+        let found = source::found(&mut sources);
+        read_any |= !found.is_empty();
+        self.sources.extend(found.into_iter().map(Reading::from));
         self.core.obey(&self.inbox);
         read_any
     }

@@ -7,7 +7,11 @@
 //! Names decide and nothing else: they cost no look into the files, and a reader can tell the
 //! order from them.
 
-use std::{cmp::Reverse, ffi::OsStr, path::PathBuf};
+use std::{
+    cmp::Reverse,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use super::Archive;
 
@@ -39,6 +43,22 @@ pub(crate) fn in_order(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     // A stable sort: what is alike stays as it was given.
     files.sort_by_key(|(place, age, _)| (*place, *age));
     files.into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// What a file is an older part of.
+pub(super) struct LogOf {
+    /// The log's own path.
+    pub(super) path: PathBuf,
+    /// Whether the part is packed, so that nobody writes to it.
+    pub(super) packed: bool,
+}
+
+/// The log of which the name of `path` says that it is an older part, if it does.
+pub(super) fn log_of(path: &Path) -> Option<LogOf> {
+    let name = path.file_name().and_then(OsStr::to_str)?;
+    let (base, age) = split(name);
+    let packed = Archive::by_name(name).is_some();
+    (packed || age != Age::Current).then(|| LogOf { path: path.with_file_name(base), packed })
 }
 
 /// The name of the log that a file is of, and the file's age.

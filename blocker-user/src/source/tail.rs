@@ -13,7 +13,9 @@ use std::{
 };
 
 use super::{Progress, watch::Waiter};
-use file::{FileId, LogFile};
+use file::LogFile;
+
+pub(super) use file::FileId;
 
 const CHUNK: usize = 64 * 1024;
 /// How long a file that lost its path is read on after its last line. Dovecot keeps writing
@@ -37,6 +39,12 @@ impl Tail {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether this file is being read, whatever it is called by now.
+    pub(super) fn holds(&self, id: FileId) -> bool {
+        let retired = self.retired.as_ref().map(|(file, _)| file);
+        self.current.iter().chain(retired).any(|file| file.id() == id)
     }
 
     pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
@@ -123,8 +131,17 @@ impl Tail {
     }
 
     fn watch_parent(&self, waiter: &mut Waiter) {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        waiter.watch_dir(parent.unwrap_or(".".as_ref()));
+        let watch = |path: &Path, waiter: &mut Waiter| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            waiter.watch_dir(parent.unwrap_or(".".as_ref()));
+        };
+        watch(&self.path, waiter);
+        // Where a link leads to, files come and go in another directory.
+        if let Ok(true) = self.path.symlink_metadata().map(|found| found.is_symlink())
+            && let Ok(target) = self.path.canonicalize()
+        {
+            watch(&target, waiter);
+        }
     }
 }
 
