@@ -54,6 +54,14 @@ impl Source {
         Self { family: Family::V6, words: halves.map(u64::from_ne_bytes) }
     }
 
+    /// What [`Source::addr`] has given.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(family: Family, addr: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = addr;
+        Self { family, ..Self::v6([[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]]) }
+    }
+
     /// The address in network byte order; an IPv4 address is the first four bytes.
     #[inline(always)]
     #[must_use]
@@ -102,6 +110,8 @@ const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// What QinQ was before 802.1ad.
+const ETHERTYPE_OLD_QINQ: u16 = 0x9100;
 
 // https://www.iana.org/assignments/protocol-numbers
 const PROTO_HOP_BY_HOP: u8 = 0;
@@ -137,7 +147,7 @@ pub fn network_layer<B: Bytes + ?Sized>(bytes: &B) -> Option<(Family, usize)> {
     let mut offset = ETHERNET_LEN;
     let mut ethertype = u16::from_be_bytes(bytes.get(ETHERTYPE_OFFSET)?);
     for _ in 0..MAX_VLAN_TAGS {
-        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+        if !matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_OLD_QINQ) {
             break;
         }
         cold_path();

@@ -17,6 +17,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod program;
 #[cfg(target_arch = "bpf")]
+mod tell;
+#[cfg(target_arch = "bpf")]
 mod verdict;
 
 #[cfg(not(target_arch = "bpf"))]

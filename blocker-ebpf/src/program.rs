@@ -11,25 +11,21 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
         xdp_md,
     },
-    helpers::bpf_xdp_adjust_tail,
     macros::xdp,
     programs::XdpContext,
 };
-use aya_log_ebpf::debug;
 use blocker_common::{
-    abi::{
-        ACTION_RESET, Counters, DropEvent, EVENT_BUDGET, Guarded, VERDICT_ALLOWED, VERDICT_BANNED,
-        VERDICT_CLEAN,
-    },
+    abi::{ACTION_RESET, Counters, Guarded, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN},
     packet::{
-        Family, PROTO_UDP, Packet, Source, To, classify_v4, classify_v6, network_layer,
+        Family, PROTO_UDP, Packet, To, classify_v4, classify_v6, network_layer,
         reset::{self, BytesMut as _},
     },
 };
 
 use crate::{
     frame::Frame,
-    maps::{TRACE, counters, event_budget, events, guarded},
+    maps::{counters, guarded},
+    tell::{What, first_drop, trace},
     verdict,
 };
 
@@ -72,11 +68,11 @@ fn judge(ctx: &XdpContext, packet: Packet, bytes: u64, count: &mut Counters) -> 
             VERDICT_CLEAN => count.passed_clean += 1,
             VERDICT_ALLOWED => {
                 count.passed_allowed += 1;
-                trace(ctx, packet, 0);
+                trace(ctx, packet, What::Allowed);
             }
             _ => {
                 count.passed_expired += 1;
-                trace(ctx, packet, 1);
+                trace(ctx, packet, What::Ended);
             }
         }
         return XDP_PASS;
@@ -84,16 +80,18 @@ fn judge(ctx: &XdpContext, packet: Packet, bytes: u64, count: &mut Counters) -> 
     count.dropped_packets += 1;
     count.dropped_bytes += bytes;
     if let Some((at_ns, prefix_len)) = judged.first {
-        report(packet, at_ns, prefix_len, count);
+        first_drop(packet, at_ns, prefix_len, count);
     }
     if packet.to == To::Tcp {
         count.dropped_tcp += 1;
         if settings.action == ACTION_RESET {
             // SAFETY: the context is the one this program was given.
             let verdict = unsafe { answer(ctx.as_ptr().cast()) };
-            count.answered_reset += u64::from(verdict == XDP_TX);
-            trace(ctx, packet, 2);
-            return verdict;
+            if verdict == XDP_TX {
+                count.answered_reset += 1;
+                trace(ctx, packet, What::Answered);
+                return XDP_TX;
+            }
         }
     } else {
         // Sums and no branches: from those the compiler makes an index that the verifier
@@ -102,7 +100,7 @@ fn judge(ctx: &XdpContext, packet: Packet, bytes: u64, count: &mut Counters) -> 
         count.dropped_fragment += u64::from(packet.to == To::Fragment);
         count.dropped_hidden += u64::from(packet.to == To::Hidden);
     }
-    trace(ctx, packet, 3);
+    trace(ctx, packet, What::Dropped);
     XDP_DROP
 }
 
@@ -129,88 +127,9 @@ fn is_judged(packet: Packet, settings: &Guarded) -> bool {
 ///
 /// `context` must be the one that the program was given.
 #[inline(never)]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "no packet is that long, and the verifier wants no branch that asks"
-)]
 unsafe fn answer(context: *mut xdp_md) -> u32 {
     let mut frame = Frame::of(&XdpContext::new(context));
-    let len = frame.size();
-    let Some(end) = reset::answer(&mut frame) else { return XDP_DROP };
-    let surplus = end as i32 - len as i32;
-    // SAFETY: the helper gets the context it wants.
-    if unsafe { bpf_xdp_adjust_tail(context, surplus) } == 0 { XDP_TX } else { XDP_DROP }
-}
-
-/// Tells user space of the first packet of a ban, as far as the budget of this CPU goes.
-#[inline(always)]
-fn report(packet: Packet, at_ns: u64, prefix_len: u8, count: &mut Counters) {
-    /// 2^30 ns is about a second.
-    const PERIOD: u32 = 30;
-    let Some(budget) = event_budget.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's own slot, as for the counters.
-    let budget = unsafe { &mut *budget };
-    if budget.period != at_ns >> PERIOD {
-        budget.period = at_ns >> PERIOD;
-        budget.written = 0;
-    }
-    if budget.written >= u64::from(EVENT_BUDGET) {
-        count.events_held_back += 1;
-        return;
-    }
-    budget.written += 1;
-    let event = DropEvent {
-        at_ns,
-        addr: packet.source.addr(),
-        family: packet.source.family as u16,
-        prefix_len: u16::from(prefix_len),
-        port: packet.port,
-        protocol: packet.protocol,
-        reason: packet.to as u8,
-    };
-    if events.output(&event, 0).is_err() {
-        count.events_lost += 1;
-    }
-}
-
-/// One line to the daemon's log through aya-log. While `TRACE` is 0 the verifier sees a
-/// constant condition and removes the call.
-#[inline(always)]
-fn trace(ctx: &XdpContext, packet: Packet, what: u8) {
-    if TRACE.load() != 0 {
-        let [first, second] = packet.source.words;
-        let rest = u32::from(packet.port) | u32::from(what) << 16;
-        // SAFETY: the context is the one this program was given.
-        unsafe { log(ctx.as_ptr().cast(), first, second, packet.source.family as u8, rest) };
-    }
-}
-
-/// # Safety
-///
-/// `context` must be the one that the program was given.
-#[inline(never)]
-unsafe fn log(context: *mut xdp_md, first: u64, second: u64, family: u8, rest: u32) {
-    let ctx = XdpContext::new(context);
-    let verdict = match rest >> 16 {
-        0 => "pass: on the allow list",
-        1 => "pass: the ban has ended",
-        2 => "drop, and answer where that is possible",
-        _ => "drop",
-    };
-    let port = (rest & 0xffff) as u16;
-    let family = if family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
-    let source = Source { family, words: [first, second] };
-    let [a, b, c, d, ..] = source.addr();
-    match family {
-        Family::V4 => {
-            let addr = u32::from_be_bytes([a, b, c, d]);
-            debug!(&ctx, "{:i} to port {}: {}", addr, port, verdict);
-        }
-        Family::V6 => {
-            debug!(&ctx, "{:i} to port {}: {}", source.addr(), port, verdict);
-        }
-    }
+    if reset::answer(&mut frame).is_some() { XDP_TX } else { XDP_DROP }
 }
 
 /// Makes the GPL-only helpers available, and says how the program may be used.

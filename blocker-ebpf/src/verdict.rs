@@ -40,9 +40,9 @@ impl Keys for Source {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "an IPv4 address is the first half")]
     fn v4_key(&self) -> V4Key {
-        V4Key { addr: (self.words[0] as u32).to_ne_bytes() }
+        let [a, b, c, d, ..] = self.addr();
+        V4Key { addr: [a, b, c, d] }
     }
 
     /// The prefix that is counted and banned.
@@ -75,10 +75,10 @@ struct TrieKey {
     key: Key<Network>,
 }
 
-/// What is to be done with a packet, and what is known of it by then.
 pub(crate) struct Judged {
+    /// One of the `VERDICT_` constants.
     pub(crate) verdict: u8,
-    /// The ban's first packet, when it came, and the prefix of the ban.
+    /// Of the first packet that a ban drops: when it came, and the length of the banned prefix.
     pub(crate) first: Option<(u64, u8)>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judge
     // program runs, and it stays valid for as long as the map does.
     let slot = unsafe { &mut *recent.get_ptr_mut(source.place())? };
     let is_remembered = slot.tick == tick
-        && words_of(&slot.addr) == source.words
+        && Source::new(source.family, slot.addr) == source
         && slot.family == source.family as u8
         && slot.changes == settings.changes;
     if is_remembered {
@@ -144,7 +144,7 @@ pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judge
 #[inline(always)]
 fn settle(slot: &Recent) {
     let family = if slot.family == Family::V4 as u8 { Family::V4 } else { Family::V6 };
-    let source = Source { family, words: words_of(&slot.addr) };
+    let source = Source::new(family, slot.addr);
     let ban = if slot.is_network == 0 {
         exact(&source)
     } else {
@@ -234,13 +234,6 @@ fn now_ns() -> u64 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_ktime_get_ns() }
     }
-}
-
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
-fn words_of(addr: &[u8; 16]) -> [u64; 2] {
-    let both = u128::from_ne_bytes(*addr);
-    [both as u64, (both >> 64) as u64]
 }
 
 /// # Safety

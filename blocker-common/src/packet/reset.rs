@@ -1,11 +1,17 @@
 //! The answer to a banned client that is to fail fast: a TCP reset, written over the segment
 //! it answers.
 //!
-//! Answered is every whole TCP segment but a reset: a SYN, so that `connect` fails at once,
-//! and what belongs to a connection from before the ban, so that this fails too. A reset is
-//! never answered (RFC 9293 section 3.10.7), or two such hosts would not stop. Not answered
-//! and only dropped are fragments, IPv4 options, IPv6 extension headers, and what was not
-//! sent to one host from one: nobody who waits for an answer sends those.
+//! Answered is a SYN, so that `connect` fails at once, and every whole segment without data
+//! that belongs to a connection from before the ban. A reset is never answered (RFC 9293
+//! section 3.10.7), or two such hosts would not stop. Not answered and only dropped are
+//! fragments, IPv4 options, IPv6 extension headers, and what was not sent to one host from
+//! one: nobody who waits for an answer sends those. Nor are segments with data: in generic
+//! mode one may be several that were put together on the way in, and would be sent as several.
+//!
+//! The packet stays as long as it is. What is behind the reset, options of the segment mostly,
+//! is no part of it by the length in the IP header, as is the padding of short frames. Cutting
+//! it off would take a helper that Linux 6.12 forbids to a program that libxdp's dispatcher
+//! calls, for the verifier of that one was told that packets do not change.
 //!
 //! Whoever forges a banned source makes this host send one packet to it for each of his, and
 //! never a larger one.
@@ -27,7 +33,7 @@ impl BytesMut for [u8] {
     }
 
     fn size(&self) -> usize {
-        <[u8]>::len(self)
+        self.len()
     }
 }
 
@@ -40,25 +46,24 @@ const HOP_LIMIT: u8 = 64;
 /// The bit of an address's first byte that says "many hosts".
 const GROUP: u8 = 1;
 
-/// Turns the packet into the reset that answers it, and says how much of it that is: the rest
-/// is to be cut off. `None`, and nothing is written, where it cannot be answered.
+/// Turns the packet into the reset that answers it. `None`, and nothing is written, where it
+/// cannot be answered.
 #[inline(always)]
-pub fn answer<P: BytesMut + ?Sized>(packet: &mut P) -> Option<usize> {
+pub fn answer<P: BytesMut + ?Sized>(packet: &mut P) -> Option<()> {
     let (family, network) = network_layer(packet)?;
     let ([destination], [source]) = (packet.get(0)?, packet.get(MAC_LEN)?);
     if (destination | source) & GROUP != 0 {
         return None;
     }
-    let end = match family {
+    match family {
         Family::V4 => answer_v4(packet, network)?,
         Family::V6 => answer_v6(packet, network)?,
-    };
-    swap::<MAC_LEN, P>(packet, 0)?;
-    Some(end)
+    }
+    swap::<MAC_LEN, P>(packet, 0)
 }
 
 #[inline(always)]
-fn answer_v4<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<usize> {
+fn answer_v4<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<()> {
     const NO_OPTIONS: u8 = 0x45;
     const DONT_FRAGMENT: u8 = 0x40;
     const MULTICAST: u8 = 224;
@@ -76,7 +81,7 @@ fn answer_v4<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<usi
     let mut addresses = Sum::default();
     addresses.add(packet.get(network + ADDRESSES)?);
     addresses.add(packet.get(network + ADDRESSES + 4)?);
-    let end = answer_segment(packet, network + V4_HEADER_LEN, len, addresses)?;
+    answer_segment(packet, network + V4_HEADER_LEN, len, addresses)?;
 
     swap::<4, P>(packet, network + ADDRESSES)?;
     let header = [[NO_OPTIONS, 0, 0, LEN], [0, 0, DONT_FRAGMENT, 0], [HOP_LIMIT, PROTO_TCP, 0, 0]];
@@ -85,12 +90,11 @@ fn answer_v4<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<usi
         check.add(word);
         packet.set(at, word)?;
     }
-    packet.set(network + 10, check.folded())?;
-    Some(end)
+    packet.set(network + 10, check.folded())
 }
 
 #[inline(always)]
-fn answer_v6<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<usize> {
+fn answer_v6<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<()> {
     const VERSION_6: u8 = 0x60;
     const MULTICAST: u8 = 0xff;
     const LEN: u8 = 20;
@@ -107,15 +111,14 @@ fn answer_v6<P: BytesMut + ?Sized>(packet: &mut P, network: usize) -> Option<usi
         addresses.add(packet.get(network + ADDRESSES + 4 * word)?);
     }
     let len = usize::from(u16::from_be_bytes([l0, l1]));
-    let end = answer_segment(packet, network + V6_HEADER_LEN, len, addresses)?;
+    answer_segment(packet, network + V6_HEADER_LEN, len, addresses)?;
 
     packet.set(network, [VERSION_6, 0, 0, 0, 0, LEN, PROTO_TCP, HOP_LIMIT])?;
-    swap::<16, P>(packet, network + ADDRESSES)?;
-    Some(end)
+    swap::<16, P>(packet, network + ADDRESSES)
 }
 
 /// Answers the segment of `len` bytes at `at` as RFC 9293 section 3.10.7.1 answers one that
-/// belongs to no connection, and says where the answer ends. `check` is the sum of the
+/// belongs to no connection. `check` is the sum of the
 /// addresses in the IP header.
 #[inline(always)]
 fn answer_segment<P: BytesMut + ?Sized>(
@@ -123,7 +126,7 @@ fn answer_segment<P: BytesMut + ?Sized>(
     at: usize,
     len: usize,
     mut check: Sum,
-) -> Option<usize> {
+) -> Option<()> {
     const LEN: u8 = 20;
     const OFFSET: u8 = (LEN / 4) << 4;
 
@@ -133,7 +136,8 @@ fn answer_segment<P: BytesMut + ?Sized>(
     if header_len < usize::from(LEN) || len < header_len || at + len > packet.size() {
         return None;
     }
-    if flags & RST != 0 {
+    let has_data = len > header_len && flags & SYN == 0;
+    if flags & RST != 0 || has_data {
         return None;
     }
     let (sequence, acknowledgment, flags) = if flags & ACK != 0 {
@@ -152,8 +156,7 @@ fn answer_segment<P: BytesMut + ?Sized>(
     for word in 0..4 {
         check.add(packet.get(at + 4 * word)?);
     }
-    packet.set(at + 16, check.folded())?;
-    Some(at + usize::from(LEN))
+    packet.set(at + 16, check.folded())
 }
 
 /// Exchanges the `N` bytes at `at` with those behind them.
@@ -181,8 +184,9 @@ impl Sum {
         for _ in 0..3 {
             sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
         }
-        let [low, high, ..] = (!sum).to_le_bytes();
-        u16::from_le_bytes([low, high]).to_ne_bytes()
+        // Three times folded, it has no more than these.
+        let [.., high, low] = (!sum).to_be_bytes();
+        u16::from_be_bytes([high, low]).to_ne_bytes()
     }
 }
 

@@ -29,7 +29,7 @@ pub use files::{DEFAULT_FILE, Sources};
 pub use load::{JAIL, Loaded, Origin, Unused, load};
 pub use options::{Fail2ban, OPTIONS, Opt, find, nearest};
 pub use ports::{PortList, parse_ports};
-pub use settings::{Backend, OnStop, Regexes, Settings};
+pub use settings::{Backend, OnStop, Protocol, Regexes, Settings};
 pub use text::{Line, Owner, Place, SourceFile, Text};
 pub use units::{parse_bantime, parse_span};
 pub use values::parse_findtime;

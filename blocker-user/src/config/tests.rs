@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{dovecot::Mode, jail::Bantime};
+use crate::{dovecot::Mode, firewall::Action, jail::Bantime};
 
 fn tree(files: &[(&str, &[u8])]) -> TempDir {
     let dir = TempDir::new().unwrap();
@@ -84,7 +84,7 @@ fn every_option_can_be_set() {
         bantime.multipliers = 1 2 4\nbantime.maxtime = 1w\nbantime.rndtime = 5m\n\
         bantime.overalljails = on\nignoreself = off\nipv6_prefix = 56\nignore_authenticated = 0\n\
         count = lines\nsession_check = strict\nmax_tracked = 1000\nmax_bans = 7\non_stop = detach\nxdp_mode = native\n\
-        interface = eth0, eth1\nusedns = warn\nbackend = systemd\njournalmatch = _UID=0\nlogpath = /a/*.log\nfilter = dovecot[mode=aggressive]\n";
+        interface = eth0, eth1\nprotocol = all\naction = reset\ndrop_fragments = no\nusedns = warn\nbackend = systemd\njournalmatch = _UID=0\nlogpath = /a/*.log\nfilter = dovecot[mode=aggressive]\n";
     let settings = good(text);
     let defaults = Settings::default();
     for line in text.lines().skip(1) {
@@ -95,6 +95,21 @@ fn every_option_can_be_set() {
     }
     assert_eq!(settings.increment.multipliers, [1.0, 2.0, 4.0]);
     assert_eq!(settings.policy().max_tracked, 1000);
+}
+
+#[test]
+fn the_protocol_says_what_ports_are_guarded() {
+    for (protocol, tcp, udp) in [("tcp", 1, 0), ("udp", 0, 1), ("all", 1, 1)] {
+        let text = format!("[DEFAULT]\nprotocol = {protocol}\n[dovecot]\nport = 143\n");
+        let settings = good(&text);
+        let guarded = (settings.tcp_ports().len(), settings.udp_ports().len());
+        assert_eq!(guarded, (tcp, udp), "{protocol}");
+    }
+    assert_errors(&own("[dovecot]\nprotocol = icmp\n"), &["2 protocol"]);
+    // fail2ban has the same option, and an action that means something else.
+    let jail = b"[DEFAULT]\nprotocol = udp\naction = %(action_mwl)s\n[dovecot]\nport = 53\n";
+    let loaded = load_tree(tree(&[("jail.conf", jail)]).path());
+    assert_eq!((loaded.settings.protocol, loaded.settings.action), (Protocol::Udp, Action::Drop));
 }
 
 #[test]

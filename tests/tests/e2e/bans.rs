@@ -116,6 +116,9 @@ fn ends_without(world: &World, signal: Signal) -> Result<()> {
     })
 }
 
+const FIELDS: [&str; 6] =
+    ["expires_ns", "dropped_packets", "dropped_bytes", "last_seen_ns", "banned_at", "attempts"];
+
 fn named_fields(world: &World) -> Result<()> {
     let dovecot = Dovecot::start(world)?;
     let doveblock = Doveblock::start(world, dovecot.log(), &AGGRESSIVE)?;
@@ -128,7 +131,7 @@ fn named_fields(world: &World) -> Result<()> {
         let entries = dump(world, map)?;
         let entry = &entries[0]["formatted"];
         ensure!(entry["key"]["addr"].is_array(), "{entries}");
-        for field in ["expires_ns", "dropped_packets", "dropped_bytes", "banned_at", "attempts"] {
+        for field in FIELDS {
             ensure!(entry["value"][field].is_u64(), "{field} in {map}: {entries}");
         }
     }
