@@ -33,7 +33,7 @@ pub use journal::{MatchError, Matches, Place as JournalPlace, Selection};
 pub(crate) use lines::LineBuffer;
 pub(crate) use pattern::{found, is_pattern, logs as logs_of_pattern};
 pub use position::{FilePosition, Fingerprint, Position};
-pub(crate) use rotation::in_order;
+pub(crate) use rotation::{in_order, rotated};
 pub use watch::{Waiter, Waker};
 
 /// Where lines come from.
@@ -114,8 +114,11 @@ impl Source {
     /// Goes on where an earlier life of this process had read to. A position that is not of this
     /// kind of source is none.
     pub fn resume(&mut self, position: Position) {
-        if let Self::Journal(journal) = self {
-            journal.resume(position);
+        match self {
+            Self::File(tail) => tail.resume(position),
+            Self::Member(member) => member.resume(position),
+            Self::Journal(journal) => journal.resume(position),
+            Self::Pattern(_) | Self::Fifo(_) | Self::Stdin(_) => {}
         }
     }
 
@@ -123,8 +126,10 @@ impl Source {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         match self {
+            Self::File(tail) => tail.position(),
+            Self::Member(member) => member.tail().position(),
             Self::Journal(journal) => journal.position(),
-            _ => None,
+            Self::Pattern(_) | Self::Fifo(_) | Self::Stdin(_) => None,
         }
     }
 

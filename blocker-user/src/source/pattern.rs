@@ -13,7 +13,7 @@ use std::{
 use glob::{MatchOptions, PatternError, glob_with};
 
 use super::{
-    Progress, Source, Waiter,
+    Position, Progress, Source, Waiter,
     rotation::log_of,
     tail::{FileId, Tail},
 };
@@ -171,6 +171,10 @@ impl Member {
 
     pub(super) fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    pub(super) fn resume(&mut self, position: Position) {
+        self.tail.resume(position);
     }
 
     pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
