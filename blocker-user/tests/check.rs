@@ -126,6 +126,37 @@ fn the_journal_is_read_unless_a_log_is_named() {
 }
 
 #[test]
+fn without_a_log_it_is_looked_for_and_the_reason_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, file) = config("").unwrap();
+    let doveconf = dir.path().join("doveconf");
+    let log = dir.path().join("dovecot.log");
+    let script = format!("#!/bin/sh\necho {}; echo; echo mail\n", log.display());
+    fs::write(&doveconf, script).unwrap();
+    fs::set_permissions(&doveconf, fs::Permissions::from_mode(0o755)).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doveblock"));
+        command.arg("check").args(more).arg("--config").arg(&file).env("PATH", dir.path()).output()
+    };
+    let (out, _) = said(check(&[]), 0);
+    let told = format!("logs: {} (Dovecot writes it, by log_path", log.display());
+    assert!(out.contains(&told), "{out}");
+    let (out, _) = said(check(&["--format", "json"]), 0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["logs"]["names"][0], log.display().to_string());
+    assert!(report["logs"]["why"].as_str().unwrap().contains("log_path"));
+}
+
+#[test]
+fn standard_input_has_several_names_and_ends_the_daemon() {
+    let (dir, file) = config("").unwrap();
+    for name in ["-", "/dev/stdin", "/proc/self/fd/0"] {
+        let (_, err) = said(run(dir.path(), &["--log", name], &file), 0);
+        assert!(err.contains("reading standard input") && err.contains("stopped"), "{err}");
+    }
+}
+
+#[test]
 fn what_has_no_effect_yet_is_said() {
     let (dir, file) = config("[dovecot]\non_stop = detach\nbanaction = nftables\n").unwrap();
     let (_, err) = said(run(dir.path(), &["--log", "-"], &file), 0);

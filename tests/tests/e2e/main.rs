@@ -10,6 +10,7 @@ mod control;
 mod failregex;
 mod hostile;
 mod input;
+mod journal;
 mod oracle;
 mod pins;
 mod policy;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         failregex::trials(),
         hostile::trials(),
         input::trials(),
+        journal::trials(),
         oracle::trials(),
         pins::trials(),
         policy::trials(),
