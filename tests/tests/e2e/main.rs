@@ -8,6 +8,7 @@ mod close;
 mod configuration;
 mod control;
 mod failregex;
+mod growth;
 mod hostile;
 mod input;
 mod journal;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         configuration::trials(),
         control::trials(),
         failregex::trials(),
+        growth::trials(),
         hostile::trials(),
         input::trials(),
         journal::trials(),
