@@ -258,7 +258,7 @@ impl Firewall for Xdp {
     }
 
     fn is_inherited(&self) -> bool {
-        self.pins.had(map::BANS_V4)
+        self.pins.had(abi::map::BANS_V4)
     }
 
     fn evicted(&mut self) -> Vec<IpNet> {
