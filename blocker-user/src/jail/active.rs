@@ -130,12 +130,12 @@ impl Active {
     pub(super) fn shift(&mut self, micros: i64) {
         let ends = self.bans.iter().filter(|(_, ban)| ban.end != FOREVER);
         let keys: Vec<Key> = ends.map(|(key, _)| *key).collect();
-        let moved = |key: Key| {
-            let ban = self.bans.get_mut(&key)?;
+        self.by_end.clear();
+        for key in keys {
+            let Some(ban) = self.bans.get_mut(&key) else { continue };
             ban.end = LogTime::from_micros(ban.end.as_micros().saturating_add(micros));
-            Some(Reverse(End::new(ban.end, key)))
-        };
-        self.by_end = keys.into_iter().filter_map(moved).collect();
+            self.by_end.push(Reverse(End::new(ban.end, key)));
+        }
     }
 
     pub(super) fn table(&mut self) -> &mut Lru<Key, InForce> {
@@ -197,6 +197,7 @@ mod tests {
     enum Step {
         Set(u8, i64),
         Remove(u8),
+        Shift(i64),
         Expire(i64),
     }
 
@@ -210,6 +211,7 @@ mod tests {
         fn what_ends_are_the_bans_in_force_that_are_over(steps in proptest::collection::vec(prop_oneof![
             4 => (0_u8..10, 0_i64..51).prop_map(|(client, end)| Step::Set(client, end)),
             1 => (0_u8..10).prop_map(Step::Remove),
+            1 => (-9_i64..10).prop_map(Step::Shift),
             1 => (0_i64..50).prop_map(Step::Expire),
         ], 0..100)) {
             let mut active = Active::new();
@@ -224,6 +226,10 @@ mod tests {
                     Step::Remove(client) => {
                         active.remove(&key(client));
                         bans.remove(&client);
+                    }
+                    Step::Shift(by) => {
+                        active.shift(by * 1_000_000);
+                        bans.values_mut().flatten().for_each(|end| *end += by);
                     }
                     Step::Expire(now) => {
                         let ended = active.expire(LogTime::from_secs(now));

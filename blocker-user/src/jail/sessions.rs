@@ -110,8 +110,8 @@ impl From<LogTime> for Heard {
 }
 
 impl From<Heard> for LogTime {
-    fn from(Heard(secs): Heard) -> Self {
-        Self::from_secs(secs.into())
+    fn from(heard: Heard) -> Self {
+        Self::from_secs(heard.0.into())
     }
 }
 
@@ -218,10 +218,6 @@ pub(super) struct Loose {
 }
 
 impl Loose {
-    pub(super) fn heard(&self) -> LogTime {
-        self.heard.into()
-    }
-
     fn new(heard: LogTime) -> Self {
         Self {
             heard: heard.into(),
@@ -231,6 +227,10 @@ impl Loose {
             named: Named::NONE,
             added: Evidence::NONE,
         }
+    }
+
+    pub(super) fn heard(&self) -> LogTime {
+        self.heard.into()
     }
 
     /// Returns what that much of the credit had added.
