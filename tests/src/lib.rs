@@ -11,6 +11,7 @@ pub mod dovecot;
 pub mod follow;
 pub mod greeter;
 pub mod holder;
+pub mod journal;
 pub mod leftovers;
 pub mod needs;
 pub mod netns;

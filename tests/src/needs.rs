@@ -4,6 +4,8 @@ use std::{env, path::Path, process::Command};
 
 use rustix::process::geteuid;
 
+use crate::journal::WRITER;
+
 /// Why the world cannot be built here; `None` where it can.
 #[must_use]
 pub fn missing() -> Option<String> {
@@ -42,6 +44,26 @@ pub const LIBXDP_DISPATCHER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatche
 #[must_use]
 pub fn missing_libxdp() -> Option<String> {
     (!Path::new(LIBXDP_DISPATCHER).is_file()).then(|| install("xdp-dispatcher.o", "xdp-tools"))
+}
+
+/// Why there is no journal to read; `None` where one can be written and read.
+#[must_use]
+pub fn missing_journal() -> Option<String> {
+    let writer = || {
+        let is_there = Path::new(WRITER).is_file();
+        (!is_there).then(|| install("systemd-journal-remote", "systemd-journal-remote"))
+    };
+    without("journalctl", "systemd").or_else(writer)
+}
+
+/// Why there is no file system to mount that does not tell of changes; `None` where there is.
+#[must_use]
+pub fn missing_bindfs() -> Option<String> {
+    let fuse = || {
+        let is_there = Path::new("/dev/fuse").exists();
+        (!is_there).then(|| "needs /dev/fuse".to_owned())
+    };
+    without("bindfs", "bindfs").or_else(fuse)
 }
 
 fn without(tool: &str, package: &str) -> Option<String> {

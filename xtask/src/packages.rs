@@ -27,7 +27,7 @@ const fn package(name: &'static str, program: &'static str, uses: &'static [Use]
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 17] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
@@ -41,6 +41,11 @@ const PACKAGES: [Package; 14] = [
     package("xdp-tools", "xdp-loader", &[Tests, Bench]),
     // Judges the same log lines as doveblock.
     package("fail2ban", "fail2ban-regex", &[Tests]),
+    // Read a journal, and write one where no systemd runs.
+    package("systemd", "journalctl", &[Tests]),
+    package("systemd-journal-remote", "systemd-journal-remote", &[Tests]),
+    // A file system that does not tell of changes.
+    package("bindfs", "bindfs", &[Tests]),
     // Drop the same packets as doveblock.
     package("nftables", "nft", &[Bench]),
     package("iptables", "iptables", &[Bench]),
@@ -50,8 +55,14 @@ const PACKAGES: [Package; 14] = [
 ];
 
 /// Where programs are that an ordinary PATH does not name.
-const BESIDE_THE_PATH: [&str; 5] =
-    ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/libexec/dovecot", "/usr/local/sbin"];
+const BESIDE_THE_PATH: [&str; 6] = [
+    "/usr/sbin",
+    "/sbin",
+    "/usr/lib/dovecot",
+    "/usr/libexec/dovecot",
+    "/usr/local/sbin",
+    "/lib/systemd",
+];
 
 /// Asks dpkg's maintainer scripts to leave the services alone that they would start, by the
 /// file that they look for; it is gone again when the command ends, or is interrupted. A file

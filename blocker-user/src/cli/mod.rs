@@ -5,6 +5,7 @@ mod bans;
 mod check;
 mod config;
 mod detach;
+mod logs;
 mod output;
 mod regex;
 mod rules;

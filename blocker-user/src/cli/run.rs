@@ -3,7 +3,6 @@
 
 mod args;
 mod interfaces;
-mod logs;
 mod state;
 
 use std::{
@@ -13,7 +12,7 @@ use std::{
 
 use super::{VerbError, config::filter_of};
 use crate::{
-    config::{self, Ignored, JAIL, OnStop},
+    config::{self, Backend, Ignored, JAIL, OnStop},
     control::{Context, Lists, Server},
     daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
@@ -45,7 +44,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         Xdp::check(&options)?;
     }
 
-    let waiter = Waiter::new().map_err(VerbError::failed)?;
+    let waiter = match config.settings.backend {
+        Backend::Polling => Waiter::polling(),
+        Backend::Auto | Backend::Systemd => Waiter::new(),
+    };
+    let waiter = waiter.map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
     let mut server = Server::bind(&config.socket)?;
 

@@ -11,6 +11,7 @@ mod failregex;
 mod growth;
 mod hostile;
 mod input;
+mod journal;
 mod oracle;
 mod pins;
 mod policy;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         growth::trials(),
         hostile::trials(),
         input::trials(),
+        journal::trials(),
         oracle::trials(),
         pins::trials(),
         policy::trials(),
