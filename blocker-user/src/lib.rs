@@ -12,5 +12,6 @@ pub mod filter;
 pub mod firewall;
 pub mod jail;
 pub mod log;
+pub mod sandbox;
 pub mod source;
 pub mod time;

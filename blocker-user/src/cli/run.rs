@@ -4,6 +4,7 @@
 mod args;
 mod interfaces;
 mod logs;
+mod reach;
 
 use std::{
     process,
@@ -14,11 +15,12 @@ use super::{VerbError, config::filter_of};
 use crate::{
     config::{self, Ignored, JAIL, OnStop},
     control::{Context, Lists, Server},
-    daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
+    daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats, manager},
     dovecot::{self, Judge},
     firewall::{self, Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
+    sandbox,
     source::{Source, Waiter},
 };
 
@@ -49,6 +51,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
 
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
+    if config.landlock {
+        // Every thread but the log's, and that of --trace, starts below and is confined as its
+        // parent is.
+        sandbox::confine(&reach::of(&config), log);
+    }
     let policy = config.settings.policy();
     let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, daemon::random());
     let mut pipeline = Pipeline::new(Setup {
@@ -82,7 +89,9 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     server.serve(context, give_up).map_err(VerbError::failed)?;
     pipeline.commit()?;
     tracing::info!("{ready}");
+    manager::ready(&ready);
     pipeline.run().map_err(VerbError::failed)?;
+    manager::stopping();
     stopped(&config)
 }
 

@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod evictions;
+pub(crate) mod manager;
 mod names;
 mod own;
 mod pipeline;

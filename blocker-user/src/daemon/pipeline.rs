@@ -9,8 +9,8 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    AnyFirewall, Inbox, Stats, evictions::Evictions, own::OwnAddresses, skew::Skew, stats::add,
-    wall_clock,
+    AnyFirewall, Inbox, Stats, evictions::Evictions, manager::Heartbeat, own::OwnAddresses,
+    skew::Skew, stats::add, wall_clock,
 };
 use crate::{
     dovecot::{Event, Judge, Rule},
@@ -77,7 +77,9 @@ impl Pipeline {
 
     /// Runs until it is told to stop, or every source has ended.
     pub fn run(mut self) -> io::Result<()> {
+        let mut heartbeat = Heartbeat::new();
         while !self.inbox.stopped() && !self.sources.is_empty() {
+            heartbeat.beat(&self.core.stats);
             if !self.read_all() {
                 self.waiter.wait()?;
             }

@@ -11,6 +11,7 @@ mod failregex;
 mod growth;
 mod hostile;
 mod input;
+mod manager;
 mod oracle;
 mod pins;
 mod policy;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         growth::trials(),
         hostile::trials(),
         input::trials(),
+        manager::trials(),
         oracle::trials(),
         pins::trials(),
         policy::trials(),

@@ -1,0 +1,58 @@
+//! What a running daemon has to be able to open: from the configuration to [`Reach`].
+
+use std::path::{Path, PathBuf};
+
+use super::args::Config;
+use crate::{config::Ignored, firewall::shared_pins, sandbox::Reach, source::Spec};
+
+pub(super) fn of(config: &Config) -> Reach {
+    let logs = config.logs.iter().filter_map(|log| match log {
+        Spec::File(path) => Some(path.as_path()),
+        Spec::Stdin => None,
+    });
+    // The socket, and a pin directory that this start has made.
+    let tidy = [&config.socket, &config.pin_dir].into_iter().filter_map(|it| it.parent());
+    Reach {
+        read: logs.flat_map(around).chain(config.read_from.clone()).collect(),
+        write: vec![config.state_dir.clone(), config.pin_dir.clone(), shared_pins()],
+        tidy: tidy.map(Path::to_owned).collect(),
+        run: Vec::new(),
+        names: config.settings.ignoreip.iter().any(|it| matches!(it, Ignored::Name(_))),
+    }
+}
+
+/// The directories that a log is in: by its name, and by where that leads. Not the file, which
+/// is another one after each rotation; and for one that is not there yet, what is there of the
+/// way to it.
+fn around(log: &Path) -> Vec<PathBuf> {
+    let named = std::path::absolute(log).unwrap_or_else(|_| log.to_owned());
+    let led = named.canonicalize().ok();
+    let mut directories: Vec<PathBuf> = [Some(named), led]
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.ancestors().skip(1).find(|it| it.is_dir()).map(Path::to_owned))
+        .collect();
+    directories.dedup();
+    directories
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::around;
+
+    #[test]
+    fn a_log_may_be_rotated_be_a_link_and_come_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (logs, data) = (root.join("logs"), root.join("data"));
+        fs::create_dir(&logs).unwrap();
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("mail"), "").unwrap();
+        symlink(data.join("mail"), logs.join("mail.log")).unwrap();
+        assert_eq!(around(&logs.join("mail.log")), [logs.clone(), data.clone()]);
+        assert_eq!(around(&data.join("mail")), [data]);
+        assert_eq!(around(&logs.join("not/yet/mail.log")), [logs]);
+    }
+}
