@@ -12,6 +12,7 @@ pub mod follow;
 pub mod greeter;
 pub mod holder;
 pub mod leftovers;
+pub mod machine;
 pub mod needs;
 pub mod netns;
 pub mod process;

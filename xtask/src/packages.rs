@@ -19,15 +19,17 @@ enum Use {
     Sandbox,
     /// `bench kernel`
     Bench,
+    /// `package`
+    Packaging,
 }
 
-use Use::{Bench, Sandbox, Tests};
+use Use::{Bench, Packaging, Sandbox, Tests};
 
 const fn package(name: &'static str, program: &'static str, uses: &'static [Use]) -> Package {
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 19] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
@@ -41,6 +43,13 @@ const PACKAGES: [Package; 14] = [
     package("xdp-tools", "xdp-loader", &[Tests, Bench]),
     // Judges the same log lines as doveblock.
     package("fail2ban", "fail2ban-regex", &[Tests]),
+    // Compiles what is C in a static program.
+    package("musl-tools", "musl-gcc", &[Tests, Packaging]),
+    // Look at packages, and at the unit in them, and install them.
+    package("lintian", "lintian", &[Tests]),
+    package("rpm", "rpm", &[Tests]),
+    package("systemd", "systemd-analyze", &[Tests]),
+    package("debootstrap", "debootstrap", &[Tests]),
     // Drop the same packets as doveblock.
     package("nftables", "nft", &[Bench]),
     package("iptables", "iptables", &[Bench]),
@@ -75,6 +84,11 @@ pub(crate) fn install() -> bool {
 /// Likewise for the firewalls that doveblock is measured beside.
 pub(crate) fn install_for_bench() -> bool {
     install_for(Bench, "the benchmark")
+}
+
+/// Likewise for making packages.
+pub(crate) fn install_for_packaging() -> bool {
+    install_for(Packaging, "making packages")
 }
 
 fn install_for(wanted: Use, who: &str) -> bool {
