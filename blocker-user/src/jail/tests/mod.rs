@@ -3,6 +3,7 @@
 mod attempts;
 mod cases;
 mod increments;
+mod loose;
 mod model;
 mod world;
 
