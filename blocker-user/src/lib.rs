@@ -14,4 +14,5 @@ pub mod jail;
 pub mod log;
 pub mod sandbox;
 pub mod source;
+pub mod store;
 pub mod time;

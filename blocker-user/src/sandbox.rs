@@ -22,7 +22,7 @@ const KNOWN: ABI = ABI::V8;
 
 /// What everybody may read on this host, and what is there to be asked about the kernel. Of
 /// other processes Landlock shows in /proc only what it shows to everyone.
-const PUBLIC: [&str; 10] = [
+const PUBLIC: [&str; 11] = [
     "/usr",
     "/lib",
     "/lib64",
@@ -30,6 +30,7 @@ const PUBLIC: [&str; 10] = [
     "/etc/localtime",
     "/etc/timezone",
     "/dev/null",
+    "/dev/urandom",
     "/proc",
     "/sys/devices/system/cpu",
     "/sys/kernel/btf",

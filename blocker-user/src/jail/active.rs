@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{key::Key, lru::Lru, window::Evidence};
 use crate::time::LogTime;
@@ -41,12 +42,21 @@ impl End {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct InForce {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct InForce {
     /// [`FOREVER`] where there is none.
     end: LogTime,
     evidence: Evidence,
 }
+
+impl InForce {
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+}
+
+/// What an end may be off by because others know it in whole seconds.
+const SAME_MICROS: u64 = 2_000_000;
 
 /// An end that never comes. Half the size of an `Option`.
 const FOREVER: LogTime = LogTime::from_micros(i64::MAX);
@@ -101,6 +111,46 @@ impl Active {
         }
     }
 
+    pub(super) fn is_known(&self, key: &Key) -> bool {
+        self.bans.get(key).is_some()
+    }
+
+    /// Moves the end of a ban, for which there is the evidence that there was; `false` where
+    /// there is no such ban.
+    pub(super) fn set_end(&mut self, key: Key, end: Option<LogTime>) -> bool {
+        let Some(ban) = self.bans.get(&key).copied() else { return false };
+        let off = ban.end.as_micros().abs_diff(end.unwrap_or(FOREVER).as_micros());
+        if off > SAME_MICROS {
+            self.set(key, end, ban.evidence);
+        }
+        true
+    }
+
+    /// The clock by which ends are told was set forth by so much: the ends move with it.
+    pub(super) fn shift(&mut self, micros: i64) {
+        let ends = self.bans.iter().filter(|(_, ban)| ban.end != FOREVER);
+        let keys: Vec<Key> = ends.map(|(key, _)| *key).collect();
+        self.by_end.clear();
+        for key in keys {
+            let Some(ban) = self.bans.get_mut(&key) else { continue };
+            ban.end = LogTime::from_micros(ban.end.as_micros().saturating_add(micros));
+            self.by_end.push(Reverse(End::new(ban.end, key)));
+        }
+    }
+
+    pub(super) fn table(&mut self) -> &mut Lru<Key, InForce> {
+        &mut self.bans
+    }
+
+    pub(super) fn restore(&mut self, key: Key, ban: InForce) {
+        self.set(key, (ban.end != FOREVER).then_some(ban.end), ban.evidence);
+    }
+
+    /// Bans that have not been removed, and their ends.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IpNet, Option<LogTime>)> {
+        self.bans.iter().map(|(key, ban)| ((*key).into(), (ban.end != FOREVER).then_some(ban.end)))
+    }
+
     pub(super) fn remove(&mut self, key: &Key) {
         self.bans.remove(key);
     }
@@ -147,6 +197,7 @@ mod tests {
     enum Step {
         Set(u8, i64),
         Remove(u8),
+        Shift(i64),
         Expire(i64),
     }
 
@@ -160,6 +211,7 @@ mod tests {
         fn what_ends_are_the_bans_in_force_that_are_over(steps in proptest::collection::vec(prop_oneof![
             4 => (0_u8..10, 0_i64..51).prop_map(|(client, end)| Step::Set(client, end)),
             1 => (0_u8..10).prop_map(Step::Remove),
+            1 => (-9_i64..10).prop_map(Step::Shift),
             1 => (0_i64..50).prop_map(Step::Expire),
         ], 0..100)) {
             let mut active = Active::new();
@@ -174,6 +226,10 @@ mod tests {
                     Step::Remove(client) => {
                         active.remove(&key(client));
                         bans.remove(&client);
+                    }
+                    Step::Shift(by) => {
+                        active.shift(by * 1_000_000);
+                        bans.values_mut().flatten().for_each(|end| *end += by);
                     }
                     Step::Expire(now) => {
                         let ended = active.expire(LogTime::from_secs(now));

@@ -23,11 +23,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     key::Key,
     limit::Limit,
     lru::Lru,
     names::{COLUMNS, END, Named},
+    state::Batched,
     window::{Evidence, LATEST},
 };
 use crate::{
@@ -59,7 +62,7 @@ pub(super) enum Told {
 }
 
 /// Guesses by the lines of password databases. Where the count is 0 there is none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Lines {
     passdbs: [Passdb; PASSDBS],
     counts: [u16; PASSDBS],
@@ -97,7 +100,7 @@ pub(super) struct LoggedIn {
 }
 
 /// The second in which a connection, or a client, was heard of last. There is one for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Heard(u32);
 
 impl From<LogTime> for Heard {
@@ -106,8 +109,14 @@ impl From<LogTime> for Heard {
     }
 }
 
+impl From<Heard> for LogTime {
+    fn from(heard: Heard) -> Self {
+        Self::from_secs(heard.0.into())
+    }
+}
+
 /// A connection's address and id, in bytes, which need no padding.
-type Id = ([u8; 16], [u8; 8]);
+pub(super) type Id = ([u8; 16], [u8; 8]);
 
 fn id(ip: IpAddr, session: Session) -> Id {
     let octets = match ip {
@@ -118,8 +127,8 @@ fn id(ip: IpAddr, session: Session) -> Id {
 }
 
 /// A connection.
-#[derive(Clone, Copy, Debug)]
-struct Record {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
     heard: Heard,
     lines: Lines,
     /// What was said at its end.
@@ -145,6 +154,10 @@ impl Record {
             login: None,
             added: Evidence::NONE,
         }
+    }
+
+    pub(super) fn heard(&self) -> LogTime {
+        self.heard.into()
     }
 
     fn guesses(&self) -> u16 {
@@ -185,9 +198,15 @@ impl Record {
     }
 }
 
+impl Batched for Record {
+    fn batch(&self) -> u32 {
+        self.added.batch
+    }
+}
+
 /// The lines without an id about one address.
-#[derive(Clone, Copy, Debug)]
-struct Loose {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Loose {
     heard: Heard,
     burst: Lines,
     guesses: u16,
@@ -208,6 +227,10 @@ impl Loose {
             named: Named::NONE,
             added: Evidence::NONE,
         }
+    }
+
+    pub(super) fn heard(&self) -> LogTime {
+        self.heard.into()
     }
 
     /// Returns what that much of the credit had added.
@@ -239,6 +262,12 @@ impl Source {
             (None, Guesses::One { .. }) => Some(Self::Loose(ip)),
             (None, Guesses::Total(_)) => None,
         }
+    }
+}
+
+impl Batched for Loose {
+    fn batch(&self) -> u32 {
+        self.added.batch
     }
 }
 
@@ -357,6 +386,14 @@ impl Sessions {
         let back = Evidence { sum: record.added.sum.saturating_sub(kept), ..record.added };
         record.added.sum = kept;
         back
+    }
+
+    pub(super) fn by_id(&mut self) -> &mut Lru<Id, Record> {
+        &mut self.by_id
+    }
+
+    pub(super) fn loose(&mut self) -> &mut Lru<Key, Loose> {
+        &mut self.loose
     }
 
     /// `now` is the time of the oldest line that could still come.

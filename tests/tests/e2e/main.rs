@@ -18,6 +18,7 @@ mod policy;
 mod restart;
 mod sandbox;
 mod source;
+mod state;
 mod upgrade;
 mod verdicts;
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         restart::trials(),
         sandbox::trials(),
         source::trials(),
+        state::trials(),
         upgrade::trials(),
         verdicts::trials(),
     ];

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use super::{interfaces, logs};
 use crate::{
     cli::{
-        PinDirArg, SocketArg, VerbError,
+        PinDirArg, SocketArg, StateDirArg, VerbError,
         config::{ConfigArgs, refuse_errors},
     },
     config::{
@@ -138,9 +138,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     socket: SocketArg,
 
-    /// Directory for state that outlives a restart; this version keeps all of it in the pins
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/doveblock")]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirArg,
 }
 
 /// A list in one argument; clap would take a bare `Vec` for an argument that repeats.
@@ -213,7 +212,7 @@ impl RunArgs {
             read_from,
             pin_dir: self.pin_dir.pin_dir,
             socket: self.socket.socket,
-            state_dir: self.state_dir,
+            state_dir: self.state_dir.state_dir,
         })
     }
 }
