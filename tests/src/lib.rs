@@ -13,6 +13,7 @@ pub mod greeter;
 pub mod holder;
 pub mod journal;
 pub mod leftovers;
+pub mod machine;
 pub mod needs;
 pub mod netns;
 pub mod process;

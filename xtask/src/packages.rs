@@ -19,15 +19,17 @@ enum Use {
     Sandbox,
     /// `bench kernel`
     Bench,
+    /// `package`
+    Packaging,
 }
 
-use Use::{Bench, Sandbox, Tests};
+use Use::{Bench, Packaging, Sandbox, Tests};
 
 const fn package(name: &'static str, program: &'static str, uses: &'static [Use]) -> Package {
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 17] = [
+const PACKAGES: [Package; 21] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
@@ -46,6 +48,12 @@ const PACKAGES: [Package; 17] = [
     package("systemd-journal-remote", "systemd-journal-remote", &[Tests]),
     // A file system that does not tell of changes.
     package("bindfs", "bindfs", &[Tests]),
+    // Compiles what is C in a static program.
+    package("musl-tools", "musl-gcc", &[Tests, Packaging]),
+    // Look at packages, and at the unit in them, and install them.
+    package("lintian", "lintian", &[Tests]),
+    package("rpm", "rpm", &[Tests]),
+    package("debootstrap", "debootstrap", &[Tests]),
     // Drop the same packets as doveblock.
     package("nftables", "nft", &[Bench]),
     package("iptables", "iptables", &[Bench]),
@@ -86,6 +94,11 @@ pub(crate) fn install() -> bool {
 /// Likewise for the firewalls that doveblock is measured beside.
 pub(crate) fn install_for_bench() -> bool {
     install_for(Bench, "the benchmark")
+}
+
+/// Likewise for making packages.
+pub(crate) fn install_for_packaging() -> bool {
+    install_for(Packaging, "making packages")
 }
 
 fn install_for(wanted: Use, who: &str) -> bool {

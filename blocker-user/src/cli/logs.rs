@@ -136,14 +136,19 @@ fn journal(word: &str, place: &str, settings: &Settings) -> Result<Selection, Ve
 
 /// `asked` is who wants it.
 fn with_journalctl(asked: &str, selection: Selection) -> Result<Spec, VerbError> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    if env::split_paths(&path).any(|place| place.join(JOURNALCTL).is_file()) {
+    if journalctl().is_some() {
         return Ok(Spec::Journal(selection));
     }
     Err(VerbError::Usage(format!(
         "{asked} needs {JOURNALCTL}, which is systemd's and not in PATH; without systemd, name \
          the file that Dovecot logs to: --log /var/log/mail.log"
     )))
+}
+
+/// Where the program is that reads a journal.
+pub(super) fn journalctl() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|place| place.join(JOURNALCTL)).find(|it| it.is_file())
 }
 
 /// Systemd's own rule for names of units.

@@ -32,6 +32,7 @@ pub use ports::{PortList, parse_ports};
 pub use settings::{Backend, OnStop, Protocol, Regexes, Settings};
 pub use text::{Line, Owner, Place, SourceFile, Text};
 pub use units::{parse_bantime, parse_span};
+pub(crate) use unused::UNUSED;
 pub use values::parse_findtime;
 
 /// Text that is not what the option takes.

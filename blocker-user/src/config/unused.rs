@@ -13,7 +13,7 @@ pub(super) fn is_part_of_action(name: &str) -> bool {
 const ACTION: &str = "packets of the banned are dropped by the XDP program, on all ports of port";
 
 /// Names, and why.
-pub(super) const UNUSED: &[(&[&str], &str)] = &[
+pub(crate) const UNUSED: &[(&[&str], &str)] = &[
     (&["action", "banaction", "chain", "blocktype"], ACTION),
     (
         &["destemail", "sender", "sendername", "mta", "fail2ban_agent"],

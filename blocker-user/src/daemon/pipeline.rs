@@ -13,6 +13,7 @@ use super::{
     AnyFirewall, Clocks, Inbox, Stats,
     evictions::Evictions,
     feed::Feed,
+    manager::Heartbeat,
     own::OwnAddresses,
     pace::Pace,
     records::{self, Keeping, Records},
@@ -132,7 +133,9 @@ impl Pipeline {
     }
 
     fn read_on(&mut self) -> io::Result<()> {
+        let mut heartbeat = Heartbeat::new();
         while !self.inbox.stopped() && !self.feeds.is_empty() {
+            heartbeat.beat(&self.core.stats);
             let read_any = self.read_all();
             if self.core.records.is_due() {
                 self.keep();

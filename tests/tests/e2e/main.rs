@@ -12,6 +12,7 @@ mod growth;
 mod hostile;
 mod input;
 mod journal;
+mod manager;
 mod oracle;
 mod pins;
 mod policy;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         hostile::trials(),
         input::trials(),
         journal::trials(),
+        manager::trials(),
         oracle::trials(),
         pins::trials(),
         policy::trials(),

@@ -131,6 +131,10 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     verbose: bool,
 
+    /// Keep every file and the network within reach, where Landlock would leave only what is needed
+    #[arg(long)]
+    no_landlock: bool,
+
     #[command(flatten)]
     pin_dir: PinDirArg,
 
@@ -156,6 +160,9 @@ pub(super) struct Config {
     pub(super) logs: Vec<Spec>,
     pub(super) dry_run: bool,
     pub(super) trace: bool,
+    pub(super) landlock: bool,
+    /// Where the configuration was read, and may be read again.
+    pub(super) read_from: Vec<PathBuf>,
     pub(super) pin_dir: PathBuf,
     pub(super) socket: PathBuf,
     pub(super) state_dir: PathBuf,
@@ -168,6 +175,7 @@ impl RunArgs {
 
     pub(super) fn into_config(self) -> Result<Config, VerbError> {
         let mut loaded = self.config.load();
+        let read_from = self.config.directories(&loaded);
         self.policy.apply(&mut loaded);
         let interfaces = (!self.interfaces.is_empty()).then_some(self.interfaces);
         override_with(&mut loaded, "interface", interfaces, |to| &mut to.interface);
@@ -206,6 +214,8 @@ impl RunArgs {
             settings,
             dry_run: self.dry_run,
             trace: self.trace,
+            landlock: !self.no_landlock,
+            read_from,
             pin_dir: self.pin_dir.pin_dir,
             socket: self.socket.socket,
             state_dir: self.state_dir.state_dir,
