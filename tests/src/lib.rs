@@ -16,6 +16,7 @@ pub mod leftovers;
 pub mod machine;
 pub mod needs;
 pub mod netns;
+pub mod other;
 pub mod process;
 pub mod recording;
 pub mod wait;

@@ -17,7 +17,7 @@ use crate::{
     control::{Context, Lists, Server},
     daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats, manager},
     dovecot::{self, Judge},
-    firewall::{self, Memory, Options, Xdp},
+    firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
     sandbox,
@@ -104,11 +104,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     manager::ready(&ready);
     pipeline.run().map_err(VerbError::failed)?;
     manager::stopping();
-    stopped(&config)
+    stopped(&config, &mut pipeline)
 }
 
 /// What becomes of the bans. Whoever ends in another way than this one leaves them in force.
-fn stopped(config: &Config) -> Result<(), VerbError> {
+fn stopped(config: &Config, pipeline: &mut Pipeline) -> Result<(), VerbError> {
     match (config.dry_run, config.settings.on_stop) {
         (true, _) => tracing::info!("stopped"),
         (false, OnStop::Keep) => {
@@ -117,7 +117,7 @@ fn stopped(config: &Config) -> Result<(), VerbError> {
             );
         }
         (false, OnStop::Detach) => {
-            firewall::detach(&config.pin_dir)?;
+            pipeline.detach()?;
             if let Err(error) = store::forget_bans(&config.state_dir, &config.pin_dir) {
                 tracing::error!("the next start would enforce the bans again: {error}");
             }

@@ -122,8 +122,13 @@ impl Pipeline {
         self.core.firewall.commit()
     }
 
+    /// See [`Firewall::detach`].
+    pub fn detach(&mut self) -> Result<(), FirewallError> {
+        self.core.firewall.detach()
+    }
+
     /// Runs until it is told to stop, or every source has ended.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<()> {
         let result = self.read_on();
         if self.core.records.wait_for_last() {
             self.keep();

@@ -85,6 +85,8 @@ pub trait Firewall {
     /// The daemon is ready: what was set up until here stays, and what it replaces ends. A
     /// firewall dropped before leaves everything as it was found.
     fn commit(&mut self) -> Result<(), FirewallError>;
+    /// Ends all enforcement, and forgets every ban.
+    fn detach(&mut self) -> Result<(), FirewallError>;
     /// Called every second or so, and when [`Firewall::descriptor`] is readable: notices
     /// interfaces that went away and guards them again when they are back. Reports to the log
     /// what is not as it should be.

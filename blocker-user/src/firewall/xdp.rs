@@ -33,7 +33,7 @@ use super::{
 use attach::Wanted;
 use capacity::Capacity;
 use grow::Growth;
-use load::{Recipe, program};
+use load::{Recipe, program, verify};
 use maps::{Maps, Pinned, Readers, count};
 use migrate::Plan;
 use start::Start;
@@ -179,7 +179,7 @@ impl Xdp {
         };
         let recipe = Recipe { options, features: *features, capacity: *capacity, pins, tracer };
         let program = program(object)?;
-        program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
+        verify(program)?;
         start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
         settings.layout = abi::LAYOUT;
         settings.networks = maps.count_networks()?;
@@ -318,6 +318,13 @@ impl Firewall for Xdp {
             self.start_closing();
         }
         events::follow(&self.pins);
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<(), FirewallError> {
+        if !self.pins.remove()? {
+            tracing::warn!("was detached already; what is pinned now is another doveblock's");
+        }
         Ok(())
     }
 

@@ -48,7 +48,8 @@ impl View for Pinned {
     fn interfaces(&self) -> Vec<String> {
         let links = link::all(&self.pin_dir).unwrap_or_default();
         let names = links.into_iter().filter_map(|link| Some(link.interface?.name));
-        let served = dispatcher::served(&self.pin_dir).into_iter().map(|interface| interface.name);
+        let served =
+            dispatcher::served(&self.pin_dir).into_iter().flatten().map(|interface| interface.name);
         let mut names: Vec<String> = names.chain(served).collect();
         names.sort();
         names
