@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{build, cmd, layout, packages};
+pub(crate) use debian::mirror;
 use debian::{Apt, Kernel};
 use machine::Outcome;
 

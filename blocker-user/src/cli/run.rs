@@ -3,7 +3,7 @@
 
 mod args;
 mod interfaces;
-mod logs;
+mod reach;
 mod state;
 
 use std::{
@@ -13,13 +13,14 @@ use std::{
 
 use super::{VerbError, config::filter_of};
 use crate::{
-    config::{self, Ignored, JAIL, OnStop},
+    config::{self, Backend, Ignored, JAIL, OnStop},
     control::{Context, Lists, Server},
-    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats},
+    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats, manager},
     dovecot::{self, Judge},
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
+    sandbox,
     source::{Source, Waiter},
     store,
 };
@@ -37,6 +38,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
 }
 
 fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
+    sandbox::keep_capabilities();
     let config = args.into_config()?;
     let options = firewall_options(&config);
     if !config.dry_run {
@@ -45,7 +47,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         Xdp::check(&options)?;
     }
 
-    let waiter = Waiter::new().map_err(VerbError::failed)?;
+    let waiter = match config.settings.backend {
+        Backend::Polling => Waiter::polling(),
+        Backend::Auto | Backend::Systemd => Waiter::new(),
+    };
+    let waiter = waiter.map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
     let mut server = Server::bind(&config.socket)?;
 
@@ -54,6 +60,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let policy = config.settings.policy();
     // Behind the firewall, which is the one to say that another daemon is running.
     let State { keeping, saved, seed } = State::open(&config, &waiter);
+    if config.landlock {
+        // Behind the state, whose directory may have to be made first. Threads that run by now
+        // (the log's, the state's, that of --trace) are confined where the kernel can do that.
+        sandbox::confine(&reach::of(&config), log);
+    }
     let stats = Arc::new(Stats::from(saved.totals));
     let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, seed);
     let mut pipeline = Pipeline::new(Setup {
@@ -90,7 +101,9 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     server.serve(context, give_up).map_err(VerbError::failed)?;
     pipeline.commit()?;
     tracing::info!("{ready}");
+    manager::ready(&ready);
     pipeline.run().map_err(VerbError::failed)?;
+    manager::stopping();
     stopped(&config, &mut pipeline)
 }
 

@@ -195,6 +195,7 @@ fn status(context: &Context) -> Result<Status, Refusal> {
         interfaces: view.interfaces(),
         logs: context.logs.clone(),
         lines: context.stats.lines(),
+        lag_secs: context.stats.lag_secs(),
         currently_failed: context.stats.currently_failed(),
         total_failed: context.stats.total_failed(),
         currently_banned: bans.len(),

@@ -8,6 +8,7 @@ mod by_hand;
 mod clocks;
 mod evictions;
 mod feed;
+pub(crate) mod manager;
 mod names;
 mod own;
 mod pace;

@@ -12,6 +12,7 @@ pub struct Stats {
     pub(super) bans: AtomicU64,
     pub(super) evicted: AtomicU64,
     pub(super) currently_failed: AtomicUsize,
+    pub(super) lag_secs: AtomicU64,
 }
 
 impl From<Totals> for Stats {
@@ -23,6 +24,7 @@ impl From<Totals> for Stats {
             bans: bans.into(),
             evicted: evicted.into(),
             currently_failed: AtomicUsize::default(),
+            lag_secs: AtomicU64::default(),
         }
     }
 }
@@ -53,6 +55,12 @@ impl Stats {
     /// Bans that ended before their time because `max_bans` was reached.
     pub fn total_evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// How old the lines are that are being read, of the log that is furthest behind; zero when
+    /// all have been read to their ends.
+    pub fn lag_secs(&self) -> u64 {
+        self.lag_secs.load(Ordering::Relaxed)
     }
 
     /// Clients with failures inside findtime.

@@ -31,6 +31,11 @@ use config::{Config, LENGTHS, SLOTS, Slot};
 const DISPATCHER: &str = "xdp_dispatcher";
 const CONFIG: &str = "conf";
 
+/// Where all of libxdp's dispatchers have their pins.
+pub(super) fn pins() -> PathBuf {
+    place::root()
+}
+
 /// Whatever was in the way of a new dispatcher.
 type Why = Box<dyn Error + Send + Sync>;
 

@@ -185,7 +185,7 @@ pub enum FirewallError {
     #[error("{interface} cannot run XDP in native mode ({reason}); use --xdp-mode auto or generic")]
     NoNativeMode { interface: String, reason: String },
 
-    #[error("doveblock needs CAP_BPF and CAP_NET_ADMIN (or root) and lacks {0}")]
+    #[error("doveblock needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (or root) and lacks {0}")]
     Capabilities(String),
 
     #[error("this kernel has no {0}, which doveblock needs: use Linux 5.10 or later")]
@@ -256,6 +256,11 @@ fn all_causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Where pins are that doveblock shares with other programs of libxdp's.
+pub(crate) fn shared_pins() -> PathBuf {
+    dispatcher::pins()
 }
 
 /// The network that holds only `ip`.

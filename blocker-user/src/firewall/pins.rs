@@ -329,7 +329,15 @@ fn remove_all(path: &Path, links: &[(String, PathBuf)]) -> Result<(), FirewallEr
         }
     }
     match fs::remove_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+        // As a service the daemon owns the directory, and not the one that it is in.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ResourceBusy
+            ) =>
+        {
             let action = format!("remove {}", path.display());
             failed.get_or_insert(FirewallError::io(action)(error));
         }

@@ -354,9 +354,12 @@ fn require_capabilities() -> Result<(), FirewallError> {
     let effective = capabilities(None)
         .map_err(|error| FirewallError::io("read the capabilities of this process")(error.into()))?
         .effective;
-    let bpf = effective.intersects(CapabilitySet::BPF | CapabilitySet::SYS_ADMIN);
+    let has = |capability| effective.intersects(capability | CapabilitySet::SYS_ADMIN);
+    let bpf = has(CapabilitySet::BPF);
+    // The program does arithmetic with packet pointers that the verifier grants to no one else.
+    let perfmon = has(CapabilitySet::PERFMON);
     let net = effective.contains(CapabilitySet::NET_ADMIN);
-    let lacking: Vec<&str> = [(bpf, "CAP_BPF"), (net, "CAP_NET_ADMIN")]
+    let lacking: Vec<&str> = [(bpf, "CAP_BPF"), (perfmon, "CAP_PERFMON"), (net, "CAP_NET_ADMIN")]
         .into_iter()
         .filter_map(|(has, name)| (!has).then_some(name))
         .collect();

@@ -136,7 +136,7 @@ impl Apt {
 }
 
 /// Where this machine gets Debian from.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let format = "$(LABEL) $(COMPONENT) $(REPO_URI)";
     let targets = cmd::output(command("apt-get").args([
         "indextargets",
