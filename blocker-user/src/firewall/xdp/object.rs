@@ -36,7 +36,7 @@ fn keep_size(object: &mut [u8]) {
     /// `r0 = -1`
     const FAILED: [u8; 8] = [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
     // Instructions lie at multiples of their length.
-    for instruction in object.chunks_exact_mut(ADJUST_TAIL.len()) {
+    for instruction in object.as_chunks_mut().0 {
         if *instruction == ADJUST_TAIL {
             instruction.copy_from_slice(&FAILED);
         }
