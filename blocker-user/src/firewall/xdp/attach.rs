@@ -14,7 +14,7 @@ use aya::programs::{
     xdp::{XdpError, XdpLink},
 };
 
-use super::{Action, XdpMode, link, link::Link, load::Recipe, start::Start};
+use super::{XdpMode, link, link::Link, load::Recipe, start::Start};
 use crate::firewall::{
     FirewallError,
     dispatcher::{self, Swap},
@@ -234,12 +234,6 @@ pub(super) fn attach(
              {name}`",
             label(interface.xdp.is_some_and(|xdp| xdp.generic))
         );
-        if recipe.options.action == Action::Reset {
-            tracing::warn!(
-                "{name}: packets of the banned are dropped and not answered with a reset: in a \
-                 dispatcher the kernel lets no program change the size of packets"
-            );
-        }
         return Ok(Place::Dispatcher(swap));
     }
     let pin = pins.link(name);

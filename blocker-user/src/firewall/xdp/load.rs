@@ -62,17 +62,15 @@ impl Recipe<'_> {
         if let Some(name) = extension {
             loader.extension(name);
         }
-        loader.load(&object::bytes(features.frags, extension.is_some())).map_err(
-            |error| match error {
-                EbpfError::MapError(error @ MapError::IncompatiblePinnedMap { .. }) => {
-                    FirewallError::IncompatiblePins {
-                        dir: pins.path().to_owned(),
-                        reason: error.to_string(),
-                    }
+        loader.load(&object::bytes(features.frags)).map_err(|error| match error {
+            EbpfError::MapError(error @ MapError::IncompatiblePinnedMap { .. }) => {
+                FirewallError::IncompatiblePins {
+                    dir: pins.path().to_owned(),
+                    reason: error.to_string(),
                 }
-                error => FirewallError::bpf("load the kernel program")(error),
-            },
-        )
+            }
+            error => FirewallError::bpf("load the kernel program")(error),
+        })
     }
 }
 
