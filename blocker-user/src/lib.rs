@@ -13,4 +13,5 @@ pub mod firewall;
 pub mod jail;
 pub mod log;
 pub mod source;
+pub mod store;
 pub mod time;

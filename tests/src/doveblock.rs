@@ -164,7 +164,10 @@ pub fn verb(world: &World, arguments: &[&str]) -> Result<Output> {
     let mut command = command(&binary().to_string_lossy());
     command.args(arguments);
     match arguments {
-        ["detach", ..] => command.arg("--pin-dir").arg(world.claim.pins()),
+        ["detach", ..] => {
+            command.arg("--pin-dir").arg(world.claim.pins());
+            command.arg("--state-dir").arg(world.claim.dir().join("state"))
+        }
         _ => command.args(places(world)),
     };
     output(&mut command)

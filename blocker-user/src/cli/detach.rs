@@ -2,18 +2,27 @@
 
 use clap::Args;
 
-use super::{PinDirArg, VerbError, output};
-use crate::firewall;
+use super::{PinDirArg, StateDirArg, VerbError, output};
+use crate::{firewall, store};
 
 #[derive(Args, Debug)]
 pub(super) struct DetachArgs {
     #[command(flatten)]
     pin_dir: PinDirArg,
+
+    #[command(flatten)]
+    state_dir: StateDirArg,
 }
 
 pub(super) fn run(args: &DetachArgs) -> Result<(), VerbError> {
     let dir = args.pin_dir.pin_dir.display();
-    let Some(detached) = firewall::detach(&args.pin_dir.pin_dir)? else {
+    let detached = firewall::detach(&args.pin_dir.pin_dir)?;
+    // Also where nothing is pinned, as after a reboot: the next start would enforce them again.
+    let forgotten = store::forget_bans(&args.state_dir.state_dir, &args.pin_dir.pin_dir);
+    if let Err(error) = forgotten {
+        eprintln!("doveblock: the next start would enforce the bans of the database again: {error}");
+    }
+    let Some(detached) = detached else {
         return output::text_out(&format!("nothing is pinned in {dir}\n"));
     };
     if detached.daemon_running {

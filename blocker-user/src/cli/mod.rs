@@ -64,6 +64,14 @@ pub struct PinDirArg {
     pin_dir: PathBuf,
 }
 
+/// Where the daemon keeps what outlives it.
+#[derive(Args, Clone, Debug)]
+pub struct StateDirArg {
+    /// Directory of the database with bans, earlier bans, totals, and how far logs were read
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/doveblock")]
+    state_dir: PathBuf,
+}
+
 /// An error that ends a verb, and whose fault it is.
 #[derive(Debug, thiserror::Error)]
 pub enum VerbError {

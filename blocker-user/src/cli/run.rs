@@ -4,6 +4,7 @@
 mod args;
 mod interfaces;
 mod logs;
+mod state;
 
 use std::{
     process,
@@ -14,16 +15,18 @@ use super::{VerbError, config::filter_of};
 use crate::{
     config::{self, Ignored, JAIL, OnStop},
     control::{Context, Lists, Server},
-    daemon::{self, AnyFirewall, Pipeline, Remote, Setup, Stats},
+    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats},
     dovecot::{self, Judge},
     firewall::{self, Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
     source::{Source, Waiter},
+    store,
 };
 
 use args::Config;
 pub(super) use args::RunArgs;
+use state::State;
 
 pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
     let log = Log::start(args.verbose()).map_err(VerbError::failed)?;
@@ -44,21 +47,26 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
 
     let waiter = Waiter::new().map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
-    let stats = Arc::new(Stats::default());
     let mut server = Server::bind(&config.socket)?;
 
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
     let policy = config.settings.policy();
-    let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, daemon::random());
+    // Behind the firewall, which is the one to say that another daemon is running.
+    let State { keeping, saved, seed } = State::open(&config, &waiter);
+    let stats = Arc::new(Stats::from(saved.totals));
+    let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, seed);
     let mut pipeline = Pipeline::new(Setup {
-        sources: config.logs.iter().map(Source::new).collect(),
+        sources: config.logs.iter().map(|log| (log.to_string(), Source::new(log))).collect(),
         judge: judge(&config.settings)?,
         jail,
         firewall,
         waiter,
         inbox,
         stats: Arc::clone(&stats),
+        keeping,
+        saved,
+        clocks: Clocks::default(),
     })?;
     let logs: Vec<String> = config.logs.iter().map(ToString::to_string).collect();
     let ready = format!("ready: {} mode, reading {}", config.settings.mode, logs.join(", "));
@@ -97,6 +105,9 @@ fn stopped(config: &Config) -> Result<(), VerbError> {
         }
         (false, OnStop::Detach) => {
             firewall::detach(&config.pin_dir)?;
+            if let Err(error) = store::forget_bans(&config.state_dir, &config.pin_dir) {
+                tracing::error!("the next start would enforce the bans again: {error}");
+            }
             tracing::info!("stopped and detached: nothing is dropped any more, every ban is gone");
         }
     }

@@ -60,7 +60,7 @@ const ACTIONS: [(&str, Action); 2] = [("drop", Action::Drop), ("reset", Action::
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 35] = [
+pub static OPTIONS: [Opt; 36] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -217,6 +217,14 @@ pub static OPTIONS: [Opt; 35] = [
         fail2ban: Fail2ban::Same,
         set: |to, text| put(&mut to.overalljails, boolean(&text.joined())),
         show: |of| of.overalljails.to_string(),
+    },
+    Opt {
+        name: "dbpurgeage",
+        takes: TIME,
+        doc: "How long a ban is remembered as an earlier one: this, and three times its length",
+        fail2ban: Fail2ban::Same,
+        set: |to, text| put(&mut to.dbpurgeage, span(&text.joined())),
+        show: |of| show_span(of.dbpurgeage),
     },
     Opt {
         name: "ignoreip",

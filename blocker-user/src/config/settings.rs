@@ -32,6 +32,8 @@ pub struct Settings {
     pub bantime: Bantime,
     /// `bantime.increment` and what shapes it.
     pub increment: Increment,
+    /// How long earlier bans are remembered.
+    pub dbpurgeage: Duration,
     /// Both mean the same while there is one jail.
     pub overalljails: bool,
     pub ignoreip: Vec<Ignored>,
@@ -116,6 +118,7 @@ impl Default for Settings {
             findtime: policy.findtime,
             bantime: policy.bantime,
             increment: policy.increment,
+            dbpurgeage: policy.dbpurgeage,
             overalljails: false,
             ignoreip: Vec::new(),
             ignoreself: true,
@@ -162,6 +165,7 @@ impl Settings {
             maxretry_probe: self.maxretry_probe,
             count: self.count,
             increment: self.increment.clone(),
+            dbpurgeage: self.dbpurgeage,
             findtime: self.findtime,
             bantime: self.bantime,
             ipv6_prefix: self.ipv6_prefix,

@@ -24,5 +24,6 @@ pub(super) const UNUSED: &[(&[&str], &str)] = &[
     (&["maxmatches", "maxlines"], "lines of a ban are not kept, and each is judged by itself"),
     (&["logencoding", "logtimezone", "datepattern"], "every known form of date is recognised"),
     (&["prefregex", "journalmatch", "skip_if_nologs"], "the rules and the logs do without it"),
-    (&["dbfile", "dbpurgeage", "loglevel", "logtarget"], "doveblock keeps its own state and log"),
+    (&["dbfile", "dbmaxmatches"], "the database is doveblock.sqlite3 in --state-dir"),
+    (&["loglevel", "logtarget"], "doveblock writes its log to standard error"),
 ];

@@ -5,12 +5,18 @@
 //! channel that the first empties between chunks of lines.
 
 mod by_hand;
+mod clocks;
 mod evictions;
+mod feed;
 mod names;
 mod own;
+mod pace;
 mod pipeline;
+mod records;
 mod skew;
 mod stats;
+mod steady;
+mod takeover;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -31,9 +37,11 @@ use crate::{
     time::LogTime,
 };
 
+pub use clocks::Clocks;
 pub(crate) use names::follow as follow_names;
 pub(crate) use pipeline::show;
 pub use pipeline::{Pipeline, Setup};
+pub use records::Keeping;
 pub use stats::Stats;
 
 /// What another thread asks of the pipeline.
@@ -129,7 +137,7 @@ pub fn remote(waiter: &Waiter) -> (Remote, Inbox) {
 /// A firewall of whatever kind.
 pub type AnyFirewall = Box<dyn Firewall>;
 
-/// The wall clock. Read once per chunk of lines, here and nowhere below.
+/// The wall clock. Whoever can be told the time is told it, see [`Clocks`].
 #[must_use]
 pub fn wall_clock() -> LogTime {
     LogTime::from(jiff::Timestamp::now())

@@ -1,6 +1,7 @@
 //! The one thread on which a line becomes a ban.
 
 use std::{
+    collections::HashMap,
     io,
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
@@ -9,30 +10,43 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    AnyFirewall, Inbox, Stats, evictions::Evictions, own::OwnAddresses, skew::Skew, stats::add,
-    wall_clock,
+    AnyFirewall, Clocks, Inbox, Stats,
+    evictions::Evictions,
+    feed::Feed,
+    own::OwnAddresses,
+    pace::Pace,
+    records::{self, Keeping, Records},
+    stats::add,
+    steady::Steady,
 };
 use crate::{
     dovecot::{Event, Judge, Rule},
     firewall::{FirewallError, Order},
-    jail::{Ban, History, Jail, LoginOutcome, Outcome, Spared},
+    jail::{Ban, Jail, LoginOutcome, Outcome, Spared},
     source::{Progress, Source, Waiter},
+    store::{Place, Saved},
     time::LogTime,
 };
 
 /// The outside parts of a pipeline.
 pub struct Setup {
-    pub sources: Vec<Source>,
+    /// With the names that they keep over restarts.
+    pub sources: Vec<(String, Source)>,
     pub judge: Judge,
     pub jail: Jail,
     pub firewall: AnyFirewall,
     pub waiter: Waiter,
     pub inbox: Inbox,
     pub stats: Arc<Stats>,
+    /// `None` where nothing is to outlive the process.
+    pub keeping: Option<Keeping>,
+    /// What an earlier daemon kept.
+    pub saved: Saved,
+    pub clocks: Clocks,
 }
 
 pub struct Pipeline {
-    sources: Vec<(Source, Skew)>,
+    feeds: Vec<Feed>,
     waiter: Waiter,
     inbox: Inbox,
     core: Core,
@@ -46,15 +60,40 @@ pub(super) struct Core {
     own: OwnAddresses,
     evictions: Evictions,
     pub(super) stats: Arc<Stats>,
+    pub(super) records: Records,
+    /// Bans that were enforced at the start. Until every log has been caught up with, the jail
+    /// may yet decide on them.
+    pub(super) strangers: HashMap<IpNet, Order>,
+    steady: Steady,
+    pub(super) clocks: Clocks,
 }
 
 impl Pipeline {
-    /// Takes over the bans that are in force already.
+    /// Goes on where an earlier daemon ended, and takes over the bans that are in force.
     pub fn new(setup: Setup) -> Result<Self, FirewallError> {
-        let Setup { sources, judge, jail, firewall, mut waiter, inbox, stats } = setup;
+        let Setup {
+            sources,
+            judge,
+            jail,
+            firewall,
+            mut waiter,
+            inbox,
+            stats,
+            keeping,
+            mut saved,
+            clocks,
+        } = setup;
         if let Some(descriptor) = firewall.descriptor() {
             waiter.also(descriptor);
         }
+        let enforced_in = keeping.as_ref().map(|keeping| &keeping.enforced_in);
+        let theirs = firewall.is_inherited() && enforced_in == saved.enforced_in.as_ref();
+        let wall = clocks.now();
+        let feed = |(name, source): (String, Source)| {
+            let place = saved.places.remove(&name);
+            Feed::new(name, source, place, wall)
+        };
+        let feeds: Vec<Feed> = sources.into_iter().map(feed).collect();
         let mut core = Core {
             judge,
             jail,
@@ -62,12 +101,19 @@ impl Pipeline {
             own: OwnAddresses::default(),
             evictions: Evictions::default(),
             stats,
+            records: Records::new(keeping),
+            strangers: HashMap::new(),
+            steady: Steady::new(clocks.apart()),
+            clocks,
         };
-        core.adopt()?;
+        core.remember(&mut saved);
+        core.take_over(saved.bans, theirs)?;
+        if feeds.iter().all(Feed::is_live) {
+            core.adopt_strangers();
+        }
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
-        let sources = sources.into_iter().map(|source| (source, Skew::default())).collect();
-        Ok(Self { sources, waiter, inbox, core })
+        Ok(Self { feeds, waiter, inbox, core })
     }
 
     /// What enforces is from here on kept up even when this ends.
@@ -77,11 +123,27 @@ impl Pipeline {
 
     /// Runs until it is told to stop, or every source has ended.
     pub fn run(mut self) -> io::Result<()> {
-        while !self.inbox.stopped() && !self.sources.is_empty() {
-            if !self.read_all() {
+        let result = self.read_on();
+        if self.core.records.wait_for_last() {
+            self.keep();
+        }
+        self.core.records.close();
+        result
+    }
+
+    fn read_on(&mut self) -> io::Result<()> {
+        while !self.inbox.stopped() && !self.feeds.is_empty() {
+            let read_any = self.read_all();
+            if self.core.records.is_due() {
+                self.keep();
+            }
+            if !read_any {
                 self.waiter.wait()?;
             }
-            self.core.housekeeping(wall_clock());
+            let wall = self.core.wall_clock();
+            // What a log that is late could still need is kept.
+            let latest = self.feeds.iter().map(|feed| feed.now(wall)).min();
+            self.core.housekeeping(wall, latest.unwrap_or(wall));
         }
         Ok(())
     }
@@ -90,63 +152,80 @@ impl Pipeline {
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
-        for (index, (source, skew)) in self.sources.iter_mut().enumerate() {
+        for (index, feed) in self.feeds.iter_mut().enumerate() {
             self.core.obey(&self.inbox);
-            let now = wall_clock();
+            let now = self.core.wall_clock();
             let core = &mut self.core;
-            let mut shift = None;
-            let progress = source.read(&mut self.waiter, &mut |line| {
-                let time = core.line(line, now);
-                shift = shift.or_else(|| skew.line(time?, now));
-            });
-            skew.progress(progress);
-            if let Some(shift) = shift {
-                tracing::warn!(
-                    "new lines of {source} are dated {shift} this host's clock, and count at that \
-                     time or not at all. If they are written in another time zone, start doveblock \
-                     in that one (in its unit, Environment=TZ=UTC), or let the log carry offsets"
-                );
-            }
-            match progress {
+            let mut line = |line: &[u8], pace: &mut Pace| core.line(line, now, pace);
+            match feed.read(&mut self.waiter, now, &mut line) {
                 Progress::More => read_any = true,
                 Progress::Idle => {}
                 Progress::Ended => ended.push(index),
             }
         }
         for index in ended.into_iter().rev() {
-            self.sources.remove(index);
+            self.feeds.remove(index);
+        }
+        if !self.core.strangers.is_empty() && self.feeds.iter().all(Feed::is_live) {
+            self.core.adopt_strangers();
         }
         self.core.obey(&self.inbox);
         read_any
     }
+
+    /// Hands over to the store what there is by now. Between chunks of lines: then what is known
+    /// and how far logs were read belong together.
+    fn keep(&mut self) {
+        let wall = self.core.clocks.now();
+        let Core { jail, records, firewall, stats, .. } = &mut self.core;
+        let place = |feed: &Feed| {
+            let (position, read_until) = (feed.position()?, feed.now(wall));
+            Some(records.place(feed.name(), Place { position, read_until }))
+        };
+        let places = self.feeds.iter().filter_map(place).collect();
+        let every = || {
+            let bans = firewall.view().and_then(|view| view.bans());
+            let in_force = bans.unwrap_or_default().into_iter().map(|ban| ban.order);
+            in_force.filter(|order| order.expires.is_none_or(|end| end > wall)).collect()
+        };
+        records.write(jail, stats.totals(), places, every);
+    }
 }
 
 impl Core {
-    fn adopt(&mut self) -> Result<(), FirewallError> {
-        let now = wall_clock();
-        let mut adopted = 0_usize;
-        for ban in self.firewall.view()?.bans()? {
-            let Order { subject, expires, banned_at, attempts } = ban.order;
-            if expires.is_some_and(|end| end <= now) {
-                self.firewall.unban(&subject)?;
-            } else {
-                self.jail.adopt(subject, expires);
-                if attempts > 0 {
-                    self.jail.remember(&History { subject, bans: 1, at: banned_at, end: expires });
-                }
-                adopted += 1;
-            }
+    /// Takes in what an earlier daemon knew of clients.
+    fn remember(&mut self, saved: &mut Saved) {
+        for history in saved.histories.drain(..) {
+            self.jail.remember(&history);
         }
-        if adopted > 0 {
-            tracing::info!("{adopted} bans are still in force and stay");
+        let mut is_saved = saved.seeds.is_some() && !saved.has_other_rows;
+        if let Err(error) = self.jail.restore(saved.rows.drain(..)) {
+            tracing::error!("failures before this start are forgotten: {error}");
+            is_saved = false;
         }
-        Ok(())
+        self.jail.track(is_saved);
     }
 
-    /// Returns the time of the line, if it has one.
-    fn line(&mut self, line: &[u8], now: LogTime) -> Option<LogTime> {
+    /// The time, and whether somebody has set the clock it is told by.
+    fn wall_clock(&mut self) -> LogTime {
+        if let Some(by) = self.steady.was_set(self.clocks.apart()) {
+            tracing::warn!(
+                "the clock of this host was set {} by {} s; bans end when they would have",
+                if by < 0 { "back" } else { "forth" },
+                by.unsigned_abs() / 1_000_000
+            );
+            self.jail.clock_was_set(by);
+            self.records.clock_was_set(by);
+        }
+        self.clocks.now()
+    }
+
+    /// Returns the time of the line, if it has one. Dates without a year are told by the wall
+    /// clock, everything else by that of the log.
+    fn line(&mut self, line: &[u8], wall: LogTime, pace: &mut Pace) -> Option<LogTime> {
         add(&self.stats.lines);
-        let judgement = self.judge.judge(line, now);
+        let judgement = self.judge.judge(line, wall);
+        let now = pace.line(judgement.time, wall);
         // A line without a timestamp is as old as its reading.
         let at = judgement.time.unwrap_or(now);
         match judgement.event {
@@ -217,27 +296,43 @@ impl Core {
                      connection are taken back"
                 );
             }
-            LoginOutcome::Lifted { subject } => match self.firewall.unban(&subject) {
-                Ok(_) => tracing::info!(
-                    "unban {}: a user logged in, and without the silent probes and what failed \
-                     for that name on that connection it would not be banned",
-                    show(&subject)
-                ),
-                Err(error) => tracing::error!(
-                    "the ban of {} should be lifted and is not, `doveblock unban` does it: {error}",
-                    show(&subject)
-                ),
-            },
+            LoginOutcome::Lifted { subject } => {
+                self.strangers.remove(&subject);
+                self.records.ended(&subject);
+                match self.firewall.unban(&subject) {
+                    Ok(_) => tracing::info!(
+                        "unban {}: a user logged in, and without the silent probes and what failed \
+                         for that name on that connection it would not be banned",
+                        show(&subject)
+                    ),
+                    Err(error) => tracing::error!(
+                        "the ban of {} should be lifted and is not, `doveblock unban` does it: \
+                         {error}",
+                        show(&subject)
+                    ),
+                }
+            }
         }
     }
 
     fn enforce(&mut self, ban: &Ban, verb: &str, rule: &str) {
         let Ban { subject, at, expires, attempts } = *ban;
-        let enforced = self.firewall.ban(&Order { subject, banned_at: at, expires, attempts });
+        let now = self.clocks.now();
+        if expires.is_some_and(|end| end <= now) {
+            // It was decided on in a log that is being caught up with.
+            add(&self.stats.bans);
+            tracing::info!("{}: {rule}, its ban has ended by now", show(&subject));
+            return;
+        }
+        let order = Order { subject, banned_at: at, expires, attempts };
+        let enforced = self.firewall.ban(&order);
+        self.strangers.remove(&subject);
         self.forget_evicted();
         match enforced {
             Ok(()) => {
                 add(&self.stats.bans);
+                let earlier = self.jail.bans_so_far(&subject, now).saturating_sub(1);
+                self.records.banned(records::ban(&order, rule, earlier));
                 let subject = show(&subject);
                 tracing::info!("{verb} {subject} {}: {rule}, {attempts} failures", until(expires));
             }
@@ -253,6 +348,8 @@ impl Core {
         let evicted = self.firewall.evicted();
         for subject in &evicted {
             self.jail.evicted(subject);
+            self.strangers.remove(subject);
+            self.records.ended(subject);
             tracing::debug!("the ban of {} makes room for another", show(subject));
         }
         let count = evicted.len();
@@ -269,9 +366,10 @@ impl Core {
         }
     }
 
-    /// What time alone brings about.
-    fn housekeeping(&mut self, now: LogTime) {
-        for ended in self.jail.expire(now) {
+    /// What time alone brings about. `latest` is how late it is in the log that is read latest.
+    fn housekeeping(&mut self, now: LogTime, latest: LogTime) {
+        for ended in self.jail.expire(latest) {
+            self.records.ended(&ended);
             // The kernel has been passing its packets since the deadline; this frees the entry.
             match self.firewall.unban(&ended) {
                 Ok(_) => tracing::info!("ban of {} has ended", show(&ended)),
@@ -315,3 +413,6 @@ pub(crate) fn show(subject: &IpNet) -> String {
 pub(super) fn until(expires: Option<LogTime>) -> String {
     expires.map_or_else(|| "without end".to_owned(), |end| format!("until {end}"))
 }
+
+#[cfg(test)]
+mod tests;

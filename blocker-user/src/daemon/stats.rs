@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Counts since the daemon started, except where the name says otherwise.
+use crate::store::Totals;
+
+/// Counts since there has been a database, or since the daemon started where it keeps none.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(super) lines: AtomicU64,
@@ -12,7 +14,29 @@ pub struct Stats {
     pub(super) currently_failed: AtomicUsize,
 }
 
+impl From<Totals> for Stats {
+    fn from(totals: Totals) -> Self {
+        let Totals { lines, failures, bans, evicted } = totals;
+        Self {
+            lines: lines.into(),
+            failures: failures.into(),
+            bans: bans.into(),
+            evicted: evicted.into(),
+            currently_failed: AtomicUsize::default(),
+        }
+    }
+}
+
 impl Stats {
+    pub(super) fn totals(&self) -> Totals {
+        Totals {
+            lines: self.lines(),
+            failures: self.total_failed(),
+            bans: self.total_banned(),
+            evicted: self.total_evicted(),
+        }
+    }
+
     pub fn lines(&self) -> u64 {
         self.lines.load(Ordering::Relaxed)
     }

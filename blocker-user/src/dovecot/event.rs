@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     dovecot::{Layout, Name, Rule},
     time::LogTime,
@@ -83,7 +85,9 @@ pub enum Guesses {
 }
 
 /// Which password database a line is from; a number to compare, without further meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Passdb(u16);
 
 impl Passdb {

@@ -1,20 +1,34 @@
 //! Whom a line names, to compare with whom another line names, and for nothing else.
 //!
 //! A name is a client's text of any length, and one is kept for every connection, so what is
-//! kept is a hash. Its seed is the process's own: nobody can look for two names that share it.
+//! kept is a hash. Its seed is this host's own: nobody can look for two names that share it.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     num::NonZeroU32,
-    sync::LazyLock,
+    sync::OnceLock,
 };
 
-static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+/// What a seed takes.
+pub const SEED_LEN: usize = 16;
+
+static SEED: OnceLock<[u8; SEED_LEN]> = OnceLock::new();
+
+/// A seed that nobody outside can foresee: the standard library seeds its hashers so.
+#[must_use]
+pub fn random_seed() -> [u8; SEED_LEN] {
+    let state = RandomState::new();
+    let [a, b] = [0, 1].map(|half: u8| u128::from(state.hash_one(half)));
+    (a << 64 | b).to_ne_bytes()
+}
 
 /// A user, as Dovecot's lines name one: without regard to case. In the upper bits what stands
 /// before the first `@`, which is 0 in [`Name::MASTER`] only; in the [`DOMAIN`] bits what stands
 /// behind it, 0 where nothing does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Name(NonZeroU32);
 
 /// How many bits tell a domain from another: by far the fewest names differ in that alone.
@@ -23,6 +37,12 @@ const DOMAIN: u32 = 12;
 impl Name {
     /// Whoever tries to log in as somebody else, by a password of his own.
     pub const MASTER: Self = Self(NonZeroU32::MIN);
+
+    /// Names are compared with those of an earlier life of this process, which had this seed.
+    /// Without effect once a name has been made.
+    pub fn keep_seed(seed: [u8; SEED_LEN]) {
+        SEED.get_or_init(|| seed);
+    }
 
     /// `None` where nobody is named.
     #[must_use]
@@ -48,7 +68,7 @@ impl Name {
 
 /// A number of so many bits that is not 0.
 fn hash(text: &[u8], bits: u32) -> u32 {
-    let mut hasher = SEED.build_hasher();
+    let mut hasher = SipHasher13::new_with_key(SEED.get_or_init(random_seed));
     let mut lower = [0; 64];
     for piece in text.chunks(lower.len()) {
         let Some(lower) = lower.get_mut(..piece.len()) else { break };

@@ -68,6 +68,11 @@ pub trait Firewall {
     fn ban_many(&mut self, orders: &[Order]) -> Result<(), FirewallError> {
         orders.iter().try_for_each(|order| self.ban(order))
     }
+    /// Whether what was enforced at the start was set by an earlier daemon. Otherwise there was
+    /// nothing, as after a reboot.
+    fn is_inherited(&self) -> bool {
+        false
+    }
     /// Whose bans have ended before their time since this was last asked, because there was no
     /// room for another one.
     fn evicted(&mut self) -> Vec<IpNet> {

@@ -91,6 +91,11 @@ impl PinDir {
         self.path.join(PROGRAM)
     }
 
+    /// Whether something was pinned under this name before this start.
+    pub(super) fn had(&self, name: &str) -> bool {
+        !self.free.iter().any(|free| free == name)
+    }
+
     /// Where the program is pinned before it is renamed into its place.
     pub(super) fn next_program(&self) -> PathBuf {
         self.path.join(next(PROGRAM))

@@ -305,6 +305,10 @@ impl Firewall for Xdp {
         Ok(())
     }
 
+    fn is_inherited(&self) -> bool {
+        self.pins.had(map::BANS_V4)
+    }
+
     fn evicted(&mut self) -> Vec<IpNet> {
         self.room.take_evicted()
     }

@@ -1,8 +1,9 @@
 //! The bans in force, by subject and by end.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, mem};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{key::Key, lru::Lru, window::Evidence};
 use crate::time::LogTime;
@@ -31,12 +32,21 @@ impl End {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct InForce {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct InForce {
     /// [`FOREVER`] where there is none.
     end: LogTime,
     evidence: Evidence,
 }
+
+impl InForce {
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+}
+
+/// What an end may be off by because others know it in whole seconds.
+const SAME_MICROS: u64 = 2_000_000;
 
 /// An end that never comes. Half the size of an `Option`.
 const FOREVER: LogTime = LogTime::from_micros(i64::MAX);
@@ -78,6 +88,46 @@ impl Active {
         if end != FOREVER {
             self.by_end.insert(End::new(end, key));
         }
+    }
+
+    pub(super) fn is_known(&self, key: &Key) -> bool {
+        self.bans.get(key).is_some()
+    }
+
+    /// Moves the end of a ban, for which there is the evidence that there was; `false` where
+    /// there is no such ban.
+    pub(super) fn set_end(&mut self, key: Key, end: Option<LogTime>) -> bool {
+        let Some(ban) = self.bans.get(&key).copied() else { return false };
+        let off = ban.end.as_micros().abs_diff(end.unwrap_or(FOREVER).as_micros());
+        if off > SAME_MICROS {
+            self.set(key, end, ban.evidence);
+        }
+        true
+    }
+
+    /// The clock by which ends are told was set forth by so much: the ends move with it.
+    pub(super) fn shift(&mut self, micros: i64) {
+        let ends = mem::take(&mut self.by_end);
+        for End { key, .. } in &ends {
+            if let Some(ban) = self.bans.get_mut(key) {
+                ban.end = LogTime::from_micros(ban.end.as_micros().saturating_add(micros));
+            }
+        }
+        let end = |key| Some(End::new(self.bans.get(&key)?.end, key));
+        self.by_end = ends.into_iter().filter_map(|ended| end(ended.key)).collect();
+    }
+
+    pub(super) fn table(&mut self) -> &mut Lru<Key, InForce> {
+        &mut self.bans
+    }
+
+    pub(super) fn restore(&mut self, key: Key, ban: InForce) {
+        self.set(key, (ban.end != FOREVER).then_some(ban.end), ban.evidence);
+    }
+
+    /// Bans that have not been removed, and their ends.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IpNet, Option<LogTime>)> {
+        self.bans.iter().map(|(key, ban)| ((*key).into(), (ban.end != FOREVER).then_some(ban.end)))
     }
 
     pub(super) fn remove(&mut self, key: &Key) {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{key::Key, limit::Limit, lru::Lru};
 use crate::time::LogTime;
@@ -24,7 +25,7 @@ pub struct History {
     pub end: Option<LogTime>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Past {
     pub(super) bans: u32,
     pub(super) at: LogTime,
@@ -75,20 +76,28 @@ impl Histories {
         self.by_subject.expire(|past| past.is_purged(now, purge));
     }
 
+    pub(super) fn table(&mut self) -> &mut Lru<Key, Past> {
+        &mut self.by_subject
+    }
+
+    pub(super) fn history(&self, key: &Key) -> Option<History> {
+        self.by_subject.get(key).map(|past| past.history(*key))
+    }
+
     pub(super) fn iter(&self, now: LogTime, purge: Duration) -> impl Iterator<Item = History> {
         let known = self.by_subject.iter().filter(move |(_, past)| !past.is_purged(now, purge));
-        known.map(|(key, past)| History {
-            subject: (*key).into(),
-            bans: past.bans,
-            at: past.at,
-            end: past.length().map(|length| past.at.after(length)),
-        })
+        known.map(|(key, past)| past.history(*key))
     }
 }
 
 impl Past {
     fn length(self) -> Option<Duration> {
         (self.length_secs != FOREVER).then(|| Duration::from_secs(self.length_secs.into()))
+    }
+
+    fn history(&self, key: Key) -> History {
+        let end = self.length().map(|length| self.at.after(length));
+        History { subject: key.into(), bans: self.bans, at: self.at, end }
     }
 
     fn is_purged(&self, now: LogTime, purge: Duration) -> bool {

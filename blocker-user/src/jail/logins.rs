@@ -2,7 +2,7 @@
 //! probes, because their phones make those as well. "An address" is what failures are counted
 //! for: of IPv6 the whole prefix, inside which a phone changes its address every day.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use super::{key::Key, limit::Limit, lru::Lru};
 use crate::{dovecot::Name, time::LogTime};
@@ -18,13 +18,14 @@ pub(super) struct Logins {
     limit: Limit,
     /// As whom masters are about to log in, since when.
     masters: VecDeque<(Name, LogTime)>,
+    masters_changed: bool,
 }
 
 impl Logins {
     pub(super) fn new(capacity: usize) -> Self {
         let masters = VecDeque::with_capacity(MOST_MASTERS);
         let limit = Limit::new(capacity, "clients that logged in");
-        Self { by_subject: Lru::new(), limit, masters }
+        Self { by_subject: Lru::new(), limit, masters, masters_changed: true }
     }
 
     pub(super) fn note(&mut self, key: Key, at: LogTime, keep: Duration) {
@@ -46,11 +47,22 @@ impl Logins {
         !span.is_zero() && latest.is_some_and(|&login| login >= at.before(span))
     }
 
+    pub(super) fn table(&mut self) -> &mut Lru<Key, LogTime> {
+        &mut self.by_subject
+    }
+
+    /// As whom masters are about to log in, since when, if that has changed since this was last
+    /// asked.
+    pub(super) fn changed_masters(&mut self) -> Option<&VecDeque<(Name, LogTime)>> {
+        mem::take(&mut self.masters_changed).then_some(&self.masters)
+    }
+
     pub(super) fn announce_master(&mut self, name: Name, at: LogTime) {
         if self.masters.len() == MOST_MASTERS {
             self.masters.pop_front();
         }
         self.masters.push_back((name, at));
+        self.masters_changed = true;
     }
 
     /// Whether a login as `name` at `at` is the one that was announced. Each is one login's.
@@ -59,6 +71,7 @@ impl Logins {
             announced.can_be(name) && since <= at.after(ANNOUNCED) && since >= at.before(ANNOUNCED)
         };
         let found = self.masters.iter().position(is_it);
+        self.masters_changed |= found.is_some();
         found.is_some_and(|found| self.masters.remove(found).is_some())
     }
 

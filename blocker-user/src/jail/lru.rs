@@ -11,6 +11,8 @@ use std::{
 
 use hashbrown::HashTable;
 
+use super::unsaved::{Changed, Unsaved};
+
 /// No neighbour.
 const NONE: u32 = u32::MAX;
 /// Fewer than this are not worth giving memory back for.
@@ -30,6 +32,7 @@ pub(super) struct Lru<K, V> {
     oldest: u32,
     newest: u32,
     hasher: RandomState,
+    unsaved: Unsaved<K>,
 }
 
 impl<K: Copy + Eq + Hash, V> Lru<K, V> {
@@ -40,7 +43,19 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
             oldest: NONE,
             newest: NONE,
             hasher: RandomState::new(),
+            unsaved: Unsaved::Unknown,
         }
+    }
+
+    /// From here on [`Lru::changed`] tells what changes. All of it does first, unless a store
+    /// has it already.
+    pub(super) fn track(&mut self, is_saved: bool) {
+        self.unsaved = Unsaved::track(is_saved);
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn changed(&mut self) -> Changed<K> {
+        self.unsaved.take(self.nodes.iter().map(|node| node.key))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -52,11 +67,14 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     }
 
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.find(key).map(|at| &mut self.nodes[at as usize].value)
+        let at = self.find(key)?;
+        self.unsaved.note(*key);
+        Some(&mut self.nodes[at as usize].value)
     }
 
     /// Sets the value of `key`, which is the newest from now on.
     pub(super) fn insert(&mut self, key: K, value: V) {
+        self.unsaved.note(key);
         if let Some(at) = self.find(&key) {
             self.nodes[at as usize].value = value;
             self.unlink(at);
@@ -78,6 +96,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     /// Makes `key` the newest.
     pub(super) fn touch(&mut self, key: &K) -> Option<&mut V> {
         let at = self.find(key)?;
+        self.unsaved.note(*key);
         self.unlink(at);
         self.link_newest(at);
         Some(&mut self.nodes[at as usize].value)
@@ -87,6 +106,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     pub(super) fn touch_or_insert(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
         match self.find(&key) {
             Some(at) => {
+                self.unsaved.note(key);
                 self.unlink(at);
                 self.link_newest(at);
             }
@@ -97,6 +117,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.find(key)?;
+        self.unsaved.note(*key);
         self.unlink(at);
         if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(key), |&found| found == at) {
             entry.remove();

@@ -16,6 +16,8 @@ mod names;
 mod outcome;
 mod policy;
 mod sessions;
+mod state;
+mod unsaved;
 mod window;
 
 use std::net::IpAddr;
@@ -39,6 +41,7 @@ pub use history::History;
 pub use ignore::{IgnoreList, SparedBy};
 pub use outcome::{Ban, LoginOutcome, Outcome, Spared};
 pub use policy::{Bantime, Count, Increment, Policy};
+pub use state::{Changes, FORMAT, Row, Table, Unreadable};
 
 /// One jail: what is remembered about every address.
 pub struct Jail {
@@ -272,6 +275,36 @@ impl Jail {
         let key = subject.into();
         self.active.set(key, expires, Evidence::NONE);
         self.windows.forget(&key);
+    }
+
+    /// Whether a ban of `subject` has not been removed yet.
+    #[must_use]
+    pub fn is_known(&self, subject: &IpNet) -> bool {
+        self.active.is_known(&Key::from(*subject))
+    }
+
+    /// The end of a ban is this, whatever it was decided to be: where it is enforced is where
+    /// the truth is. `false` if there is no such ban.
+    pub fn correct(&mut self, subject: &IpNet, expires: Option<LogTime>) -> bool {
+        self.active.set_end(Key::from(*subject), expires)
+    }
+
+    /// The wall clock was set forth by so many microseconds, or back where that is negative.
+    /// Bans end when they would have ended: their ends are called something else by now.
+    pub fn clock_was_set(&mut self, by_micros: i64) {
+        self.active.shift(by_micros);
+    }
+
+    /// Every ban in force, and its end.
+    pub fn bans(&self) -> impl Iterator<Item = (IpNet, Option<LogTime>)> {
+        self.active.iter()
+    }
+
+    /// How many bans of `subject` there were by `now`, where that is remembered.
+    #[must_use]
+    pub fn bans_so_far(&self, subject: &IpNet, now: LogTime) -> u32 {
+        let past = self.histories.of(&Key::from(*subject), now, self.policy.dbpurgeage);
+        past.map_or(0, |past| past.bans)
     }
 
     /// Ends a ban before its time, and forgets the failures that could renew it at once and,

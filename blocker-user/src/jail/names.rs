@@ -1,6 +1,8 @@
 //! For whom the guesses of one connection were, by name and by what told of them. There is
 //! one for every connection: it is small.
 
+use serde::{Deserialize, Serialize};
+
 use super::sessions::PASSDBS;
 use crate::dovecot::Name;
 
@@ -12,14 +14,14 @@ pub(super) const END: usize = PASSDBS;
 const NAMES: usize = 2;
 
 /// Lines by name. Those with a third name are nobody's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Named {
     names: [Option<Name>; NAMES],
     lines: [Lines; NAMES],
 }
 
 /// How many, four bits to a column: a login excuses less than that.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Lines(u16);
 
 impl Named {

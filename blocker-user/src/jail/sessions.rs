@@ -17,11 +17,14 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     key::Key,
     limit::Limit,
     lru::Lru,
     names::{COLUMNS, END, Named},
+    state::Batched,
     window::{Evidence, LATEST},
 };
 use crate::{
@@ -51,7 +54,7 @@ pub(super) enum Told {
 }
 
 /// Guesses by the lines of password databases. Where the count is 0 there is none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Lines {
     passdbs: [Passdb; PASSDBS],
     counts: [u16; PASSDBS],
@@ -89,7 +92,7 @@ pub(super) struct LoggedIn {
 }
 
 /// The second in which a connection was heard of last. There is one for every connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Heard(u32);
 
 impl From<LogTime> for Heard {
@@ -99,7 +102,7 @@ impl From<LogTime> for Heard {
 }
 
 /// A connection's address and id, in bytes, which need no padding.
-type Id = ([u8; 16], [u8; 8]);
+pub(super) type Id = ([u8; 16], [u8; 8]);
 
 fn id(ip: IpAddr, session: Session) -> Id {
     let octets = match ip {
@@ -110,8 +113,8 @@ fn id(ip: IpAddr, session: Session) -> Id {
 }
 
 /// A connection.
-#[derive(Clone, Copy, Debug)]
-struct Record {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
     heard: Heard,
     lines: Lines,
     /// What was said at its end.
@@ -137,6 +140,10 @@ impl Record {
             login: None,
             added: Evidence::NONE,
         }
+    }
+
+    pub(super) fn heard(&self) -> LogTime {
+        LogTime::from_secs(self.heard.0.into())
     }
 
     fn guesses(&self) -> u16 {
@@ -177,14 +184,28 @@ impl Record {
     }
 }
 
+impl Batched for Record {
+    fn batch(&self) -> u32 {
+        self.added.batch
+    }
+}
+
 /// The lines without an id about one address.
-#[derive(Clone, Copy, Debug)]
-struct Loose {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Loose {
     heard: LogTime,
     burst: Lines,
     guesses: u16,
     credit: u16,
 }
+
+impl Loose {
+    pub(super) fn heard(&self) -> LogTime {
+        self.heard
+    }
+}
+
+impl Batched for Loose {}
 
 /// Bounded: the connection heard of least recently is forgotten first. What it had told of
 /// would then count again; nothing else depends on it.
@@ -266,6 +287,14 @@ impl Sessions {
         let back = Evidence { sum: record.added.sum.saturating_sub(kept), ..record.added };
         record.added.sum = kept;
         back
+    }
+
+    pub(super) fn by_id(&mut self) -> &mut Lru<Id, Record> {
+        &mut self.by_id
+    }
+
+    pub(super) fn loose(&mut self) -> &mut Lru<Key, Loose> {
+        &mut self.loose
     }
 
     /// `now` is the time of the oldest line that could still come.

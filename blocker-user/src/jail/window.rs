@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use super::{key::Key, limit::Limit, lru::Lru, policy::Count};
+use serde::{Deserialize, Serialize};
+
+use super::{key::Key, limit::Limit, lru::Lru, policy::Count, state::Batched};
 use crate::time::LogTime;
 
 /// The longest that a line tells back. Dovecot hangs up on a client that does not log in
@@ -27,7 +29,7 @@ pub(super) struct Moments {
 /// batch begins with the first failure of a client, and ends when its failures are forgotten;
 /// those during a ban belong to that ban's. So whatever is taken back later is taken from
 /// where it was counted and from nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Evidence {
     pub(super) sum: u32,
     /// As much of that as silent probes make up.
@@ -78,8 +80,8 @@ impl Added {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Window {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Window {
     first: LogTime,
     last: LogTime,
     evidence: Evidence,
@@ -101,9 +103,19 @@ impl Window {
         self.evidence = self.evidence.and(added);
     }
 
+    pub(super) fn last(&self) -> LogTime {
+        self.last
+    }
+
     /// No failure lies inside findtime any more.
     fn is_over(&self, now: LogTime, findtime: Duration) -> bool {
         self.last < now.before(findtime)
+    }
+}
+
+impl Batched for Window {
+    fn batch(&self) -> u32 {
+        self.evidence.batch
     }
 }
 
@@ -260,6 +272,15 @@ impl Windows {
 
     pub(super) fn len(&self) -> usize {
         self.by_subject.len()
+    }
+
+    pub(super) fn table(&mut self) -> &mut Lru<Key, Window> {
+        &mut self.by_subject
+    }
+
+    /// Batches up to `latest` have been given.
+    pub(super) fn resume_batches(&mut self, latest: u32) {
+        self.batches = latest;
     }
 
     fn next_batch(&mut self) -> u32 {

@@ -4,6 +4,7 @@
 mod archive;
 mod blocks;
 mod lines;
+mod position;
 mod rotation;
 mod stdin;
 mod tail;
@@ -17,7 +18,8 @@ use tail::Tail;
 pub(crate) use archive::{Archive, unpacked};
 pub(crate) use blocks::{Block, Blocks, Fill};
 pub(crate) use lines::LineBuffer;
-pub(crate) use rotation::in_order;
+pub use position::{FilePosition, Fingerprint, Position};
+pub(crate) use rotation::{in_order, rotated};
 pub use watch::{Waiter, Waker};
 
 /// Where lines come from.
@@ -70,6 +72,24 @@ impl Source {
         match spec {
             Spec::File(path) => Self::File(Box::new(Tail::new(path.clone()))),
             Spec::Stdin => Self::Stdin(Stdin::default()),
+        }
+    }
+
+    /// Goes on where an earlier life of this process had read to. A position that is not of this
+    /// kind of source is none.
+    pub fn resume(&mut self, position: Position) {
+        match self {
+            Self::File(tail) => tail.resume(position),
+            Self::Stdin(_) => {}
+        }
+    }
+
+    /// Behind the last whole line that was handed over; `None` where nothing can be read twice.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::File(tail) => tail.position(),
+            Self::Stdin(_) => None,
         }
     }
 

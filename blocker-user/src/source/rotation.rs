@@ -7,7 +7,11 @@
 //! Names decide and nothing else: they cost no look into the files, and a reader can tell the
 //! order from them.
 
-use std::{cmp::Reverse, ffi::OsStr, path::PathBuf};
+use std::{
+    cmp::Reverse,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use super::Archive;
 
@@ -39,6 +43,26 @@ pub(crate) fn in_order(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     // A stable sort: what is alike stays as it was given.
     files.sort_by_key(|(place, age, _)| (*place, *age));
     files.into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// Those of `files` that the log at `path` was rotated to, oldest first. Of a file and the same
+/// one packed, which are both there for a moment, it is the former.
+pub(crate) fn rotated(path: &Path, files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let name = |path: &Path| path.file_name().and_then(OsStr::to_str).map(ToOwned::to_owned);
+    let Some(own) = name(path) else { return Vec::new() };
+    // One that is written to under a dated name, and found by a link.
+    let (log, newest) = split(&own);
+    let mut rotated: Vec<(Age, bool, PathBuf)> = files
+        .into_iter()
+        .filter_map(|file| {
+            let found = name(&file)?;
+            let (base, age) = split(&found);
+            (base == log && age < newest).then(|| (age, Archive::by_name(&found).is_some(), file))
+        })
+        .collect();
+    rotated.sort();
+    rotated.dedup_by_key(|(age, ..)| *age);
+    rotated.into_iter().map(|(.., file)| file).collect()
 }
 
 /// The name of the log that a file is of, and the file's age.
@@ -84,9 +108,9 @@ fn digits(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::in_order;
+    use super::{in_order, rotated};
     use proptest::prelude::*;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     fn ordered(names: &[&str]) -> Vec<String> {
         let paths = names.iter().map(PathBuf::from).collect();
@@ -109,6 +133,20 @@ mod tests {
             ["b.log.1", "b.log", "a.log.1", "a.log", "x/b.log"]
         );
         assert_eq!(ordered(&["z", "y", "x.txt", "-"]), ["z", "y", "x.txt", "-"]);
+    }
+
+    #[test]
+    fn what_a_log_was_rotated_to_is_found_beside_it() {
+        let names = [
+            "mail.log.2.gz", "mail.log", "mail.log.1", "mail.log.1.gz", "mail.log.3.gz",
+            "mail.err.1", "mail.log.old", "syslog",
+        ];
+        let files = names.iter().map(PathBuf::from).collect();
+        let found = rotated(Path::new("mail.log"), files);
+        assert_eq!(found, ["mail.log.3.gz", "mail.log.2.gz", "mail.log.1"].map(PathBuf::from));
+        let dated = ["log-20261123", "log-20261124", "log-20261125", "log"].map(PathBuf::from);
+        let found = rotated(Path::new("log-20261124"), dated.to_vec());
+        assert_eq!(found, [PathBuf::from("log-20261123")]);
     }
 
     #[test]

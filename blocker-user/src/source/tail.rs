@@ -5,15 +5,21 @@
 //! Nothing that happens to a file ends this: what cannot be read is said once and tried again.
 
 mod file;
+mod mark;
+mod part;
+mod resume;
 
 use std::{
+    collections::VecDeque,
     io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use super::{Progress, watch::Waiter};
+use super::{FilePosition, Position, Progress, watch::Waiter};
 use file::{FileId, LogFile};
+use part::Part;
+use resume::{Resumed, resume};
 
 const CHUNK: usize = 64 * 1024;
 /// How long a file that lost its path is read on after its last line. Dovecot keeps writing
@@ -22,6 +28,13 @@ const RETIREMENT: Duration = Duration::from_secs(60);
 
 pub struct Tail {
     path: PathBuf,
+    /// Where an earlier life had got to, until it is looked for.
+    before: Option<Vec<FilePosition>>,
+    /// How far the last file was read that is not read any more. While nothing of the next was,
+    /// this tells where reading is to go on: an empty file cannot be known again.
+    done: Option<FilePosition>,
+    /// What is still to be read of what was written before the current file.
+    backlog: VecDeque<Part>,
     current: Option<LogFile>,
     retired: Option<(LogFile, Instant)>,
     /// Why it cannot be read, as last said.
@@ -32,14 +45,47 @@ pub struct Tail {
 impl Tail {
     pub(super) fn new(path: PathBuf) -> Self {
         let chunk = vec![0; CHUNK].into_boxed_slice();
-        Self { path, current: None, retired: None, trouble: None, chunk }
+        let (before, done, backlog) = (None, None, VecDeque::new());
+        Self { path, before, done, backlog, current: None, retired: None, trouble: None, chunk }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    pub(super) fn resume(&mut self, position: Position) {
+        if let Position::Files(files) = position {
+            self.before = Some(files);
+        }
+    }
+
+    /// Of everything that has been begun and may not have been read to its end. What is newer
+    /// than the last one has not been read at all, so it need not be named, and can be renamed
+    /// or packed before it is.
+    pub(super) fn position(&self) -> Option<Position> {
+        if let Some(before) = &self.before {
+            return Some(Position::Files(before.clone()));
+        }
+        let backlog = self.backlog.iter().map(Part::position);
+        let retired = self.retired.iter().map(|(old, _)| old.log_position());
+        let all = backlog.chain(retired).chain(self.current.iter().map(LogFile::log_position));
+        let mut files: Vec<FilePosition> = all.collect();
+        let first = files.first().copied();
+        files.retain(|file| file.offset > 0);
+        if files.is_empty() {
+            files.extend(self.done.or(first));
+        }
+        (!files.is_empty()).then_some(Position::Files(files))
+    }
+
     pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
+        if let Some(files) = self.before.take() {
+            self.go_on(waiter, &files);
+        }
+        if !self.backlog.is_empty() {
+            self.read_backlog(each);
+            return Progress::More;
+        }
         if let Some((old, heard)) = &mut self.retired {
             match old.read(&mut self.chunk, each) {
                 Ok(Progress::More) => {
@@ -59,6 +105,46 @@ impl Tail {
                 Progress::Idle
             }
             Some(Ok(_)) | None => self.follow_path(waiter),
+        }
+    }
+
+    /// Goes on in the files that were being read, the current one among them if it still is one.
+    fn go_on(&mut self, waiter: &mut Waiter, files: &[FilePosition]) {
+        let Resumed { backlog, current } = resume(&self.path, files);
+        self.backlog = backlog.into();
+        if let Some(file) = current {
+            self.current = Some(file.watched(waiter.watch_file(&self.path)));
+            self.watch_parent(waiter);
+        } else if !self.backlog.is_empty() {
+            // Opened before the others are read, which can take longer than until the next one.
+            self.follow_path(waiter);
+        }
+    }
+
+    fn read_backlog(&mut self, each: &mut dyn FnMut(&[u8])) {
+        let Some(part) = self.backlog.front_mut() else { return };
+        match part.read(&mut self.chunk, each) {
+            Ok(Progress::More) => return,
+            Ok(_) => {}
+            Err(error) => tracing::error!(
+                "{}: a file from before it cannot be read to its end: {error}",
+                self.path.display()
+            ),
+        }
+        let Some(part) = self.backlog.pop_front() else { return };
+        self.finish(part.position());
+        // Whoever writes to the last of them has perhaps not heard of the new file yet.
+        if let Part::Plain(file) = part
+            && self.backlog.is_empty()
+            && self.retired.is_none()
+        {
+            self.retired = Some((file, Instant::now()));
+        }
+    }
+
+    fn finish(&mut self, position: FilePosition) {
+        if position.offset > 0 {
+            self.done = Some(position);
         }
     }
 
@@ -84,11 +170,12 @@ impl Tail {
         if self.trouble.take().is_some() {
             tracing::info!("{} is there now: reading it", self.path.display());
         }
-        if let Some(old) = self.current.replace(file) {
+        if let Some(old) = self.current.take() {
             tracing::info!("{} is a new file: reading on there", self.path.display());
             self.drop_retired(waiter);
             self.retired = Some((old, Instant::now()));
         }
+        self.current = Some(file);
         Progress::More
     }
 
@@ -105,7 +192,9 @@ impl Tail {
     /// What it holds of a line that was never finished goes with it: half a line can name
     /// half an address.
     fn drop_retired(&mut self, waiter: &mut Waiter) {
-        if let Some(watch) = self.retired.take().and_then(|(old, _)| old.into_watch()) {
+        let Some((old, _)) = self.retired.take() else { return };
+        self.finish(old.log_position());
+        if let Some(watch) = old.into_watch() {
             waiter.unwatch(watch);
         }
     }

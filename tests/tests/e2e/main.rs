@@ -16,6 +16,7 @@ mod policy;
 mod restart;
 mod sandbox;
 mod source;
+mod state;
 mod upgrade;
 mod verdicts;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         restart::trials(),
         sandbox::trials(),
         source::trials(),
+        state::trials(),
         upgrade::trials(),
         verdicts::trials(),
     ];

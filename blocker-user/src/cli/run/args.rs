@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use super::{interfaces, logs};
 use crate::{
     cli::{
-        PinDirArg, SocketArg, VerbError,
+        PinDirArg, SocketArg, StateDirArg, VerbError,
         config::{ConfigArgs, refuse_errors},
     },
     config::{
@@ -134,9 +134,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     socket: SocketArg,
 
-    /// Directory for state that outlives a restart; this version keeps all of it in the pins
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/doveblock")]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDirArg,
 }
 
 /// A list in one argument; clap would take a bare `Vec` for an argument that repeats.
@@ -156,6 +155,7 @@ pub(super) struct Config {
     pub(super) trace: bool,
     pub(super) pin_dir: PathBuf,
     pub(super) socket: PathBuf,
+    pub(super) state_dir: PathBuf,
 }
 
 impl RunArgs {
@@ -202,6 +202,7 @@ impl RunArgs {
             trace: self.trace,
             pin_dir: self.pin_dir.pin_dir,
             socket: self.socket.socket,
+            state_dir: self.state_dir.state_dir,
         })
     }
 }

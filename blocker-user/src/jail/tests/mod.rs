@@ -3,6 +3,7 @@
 mod attempts;
 mod cases;
 mod increments;
+mod kept;
 mod model;
 mod world;
 

@@ -10,17 +10,16 @@ use std::{
 use inotify::WatchDescriptor;
 use rustix::fs::OFlags;
 
-use super::super::{LineBuffer, Progress};
-
-/// How much of its beginning tells a file from the one that was there before. A log begins
-/// with a time, so less would do.
-const HEAD: usize = 256;
+use super::{
+    super::{FilePosition, LineBuffer, Progress},
+    mark::Mark,
+};
 
 /// Which file it is, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
-    device: u64,
-    inode: u64,
+    pub(super) device: u64,
+    pub(super) inode: u64,
 }
 
 impl FileId {
@@ -39,9 +38,9 @@ pub(super) struct LogFile {
     file: Option<File>,
     path: PathBuf,
     id: FileId,
-    offset: u64,
-    /// The first bytes, as far as they have been read.
-    head: Vec<u8>,
+    mark: Mark,
+    /// How far it had been read when it was cut back.
+    cut: Option<FilePosition>,
     lines: LineBuffer,
     watch: Option<WatchDescriptor>,
 }
@@ -49,16 +48,34 @@ pub(super) struct LogFile {
 impl LogFile {
     pub(super) fn open(path: &Path, watch: Option<WatchDescriptor>) -> io::Result<Self> {
         let (file, id) = open(path)?;
-        let (path, head) = (path.to_owned(), Vec::new());
-        Ok(Self {
-            file: Some(file),
-            path,
-            id,
-            offset: 0,
-            head,
-            lines: LineBuffer::default(),
-            watch,
-        })
+        let (path, mark, lines) = (path.to_owned(), Mark::default(), LineBuffer::default());
+        Ok(Self { file: Some(file), path, id, mark, cut: None, lines, watch })
+    }
+
+    /// Reading goes on at `mark`, up to where it was read before.
+    pub(super) fn go_on(self, mark: Mark) -> Self {
+        Self { mark, ..self }
+    }
+
+    pub(super) fn watched(self, watch: Option<WatchDescriptor>) -> Self {
+        Self { watch, ..self }
+    }
+
+    pub(super) fn position(&self) -> FilePosition {
+        self.mark.position(self.id)
+    }
+
+    /// The same; where nothing was read since it was cut back, how far it was read before that.
+    pub(super) fn log_position(&self) -> FilePosition {
+        let own = self.position();
+        if own.offset > 0 { own } else { self.cut.unwrap_or(own) }
+    }
+
+    pub(super) fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        match &self.file {
+            Some(file) => file.read_exact_at(bytes, at),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     pub(super) fn id(&self) -> FileId {
@@ -94,19 +111,19 @@ impl LogFile {
         chunk: &mut [u8],
         each: &mut dyn FnMut(&[u8]),
     ) -> io::Result<Progress> {
-        let len = match file.read_at(chunk, self.offset) {
+        let len = match file.read_at(chunk, self.mark.read()) {
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Progress::More),
             Err(error) => return Err(error),
         };
         // Asked after the read: what was read is of the file as it is now.
-        if file.metadata()?.len() < self.offset || (len > 0 && !self.head_is_the_same(file)?) {
+        if file.metadata()?.len() < self.mark.read() || (len > 0 && !self.head_is_the_same(file)?) {
             tracing::info!(
                 "{} was cut back to its beginning: reading it from there",
                 self.path.display()
             );
-            self.offset = 0;
-            self.head.clear();
+            self.cut = Some(self.log_position());
+            self.mark = Mark::default();
             self.lines = LineBuffer::default();
             return Ok(Progress::More);
         }
@@ -114,8 +131,7 @@ impl LogFile {
         if read.is_empty() {
             return Ok(Progress::Idle);
         }
-        self.head.extend(read.iter().take(HEAD - self.head.len()));
-        self.offset += u64::try_from(len).unwrap_or(0);
+        self.mark.add(read);
         self.lines.feed(read, each);
         Ok(Progress::More)
     }
@@ -123,10 +139,10 @@ impl LogFile {
     /// A file that was cut back and has grown past the place where we are has other first
     /// bytes than those we read.
     fn head_is_the_same(&self, file: &File) -> io::Result<bool> {
-        let mut now = [0; HEAD];
-        let known = now.get_mut(..self.head.len()).unwrap_or_default();
-        match file.read_exact_at(known, 0) {
-            Ok(()) => Ok(known == self.head),
+        let known = self.mark.head();
+        let mut now = vec![0; known.len()];
+        match file.read_exact_at(&mut now, 0) {
+            Ok(()) => Ok(now == known),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
         }

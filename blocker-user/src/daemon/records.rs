@@ -1,0 +1,172 @@
+//! What goes to the store, and when.
+//!
+//! About once a second everything that has changed goes there in one batch: the jail, the bans
+//! in force, the totals, and how far each log was read. So a restart, however the end came, goes
+//! on behind a line with exactly what was known there, and judges what came after once more.
+//! What somebody did by hand goes there before he hears that it is done.
+
+use std::{
+    collections::HashMap,
+    mem,
+    time::{Duration, Instant},
+};
+
+use ipnet::IpNet;
+
+use crate::{
+    firewall::Order,
+    jail::Jail,
+    store::{Ban, Batch, Place, Seeds, Store, Totals},
+};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is written that nothing came.
+const QUIET: Duration = Duration::from_secs(60);
+/// How long the end of the daemon waits for the last batch.
+const LAST: Duration = Duration::from_secs(3);
+/// The cause of a ban of which nothing else is known.
+const BEFORE: &str = "in force before this daemon";
+
+/// A store and what only the pipeline knows of it.
+pub struct Keeping {
+    pub store: Store,
+    pub seeds: Seeds,
+    /// See [`Batch::enforced_in`].
+    pub enforced_in: String,
+}
+
+#[derive(Default)]
+pub(super) struct Records {
+    /// `None` where no state is kept.
+    keeping: Option<Keeping>,
+    /// Not written yet; `None` for those that ended.
+    bans: HashMap<IpNet, Option<Ban>>,
+    after: Vec<Box<dyn FnOnce() + Send>>,
+    /// By how much the ends of what is written are to be moved.
+    set_by: i64,
+    written_at: Option<Instant>,
+    /// The daemon is ending.
+    is_last: bool,
+    /// What was written last.
+    last: Option<(Totals, Vec<(String, Place)>)>,
+}
+
+impl Records {
+    pub(super) fn new(keeping: Option<Keeping>) -> Self {
+        Self { keeping, ..Self::default() }
+    }
+
+    pub(super) fn banned(&mut self, ban: Ban) {
+        if self.keeping.is_some() {
+            self.bans.insert(ban.subject, Some(ban));
+        }
+    }
+
+    pub(super) fn adopted(&mut self, order: &Order, earlier: u32) {
+        self.banned(ban(order, BEFORE, earlier));
+    }
+
+    pub(super) fn ended(&mut self, subject: &IpNet) {
+        if self.keeping.is_some() {
+            self.bans.insert(*subject, None);
+        }
+    }
+
+    /// Does `done` when all that has happened so far is written, or cannot be.
+    pub(super) fn when_written(&mut self, done: impl FnOnce() + Send + 'static) {
+        match &self.keeping {
+            Some(keeping) if !keeping.store.is_failing() => self.after.push(Box::new(done)),
+            _ => done(),
+        }
+    }
+
+    /// The wall clock was set forth by so many microseconds.
+    pub(super) fn clock_was_set(&mut self, by_micros: i64) {
+        self.set_by = self.set_by.saturating_add(by_micros);
+        for ban in self.bans.values_mut().flatten() {
+            *ban = ban.moved(by_micros);
+        }
+    }
+
+    /// Whether a batch is to be made now.
+    pub(super) fn is_due(&self) -> bool {
+        let Some(Keeping { store, .. }) = &self.keeping else { return false };
+        let is_time = self.written_at.is_none_or(|at| at.elapsed() >= INTERVAL);
+        store.is_idle() && (is_time || !self.after.is_empty())
+    }
+
+    /// Where the reading of a log stands. That time goes on there while no line comes is not
+    /// written every time.
+    pub(super) fn place(&self, source: &str, place: Place) -> (String, Place) {
+        let places = self.last.iter().flat_map(|(_, places)| places);
+        let mut same = places.filter(|(of, last)| {
+            let lately = place.read_until.since(last.read_until) < QUIET;
+            of == source && last.position == place.position && lately && !self.is_last
+        });
+        same.next().cloned().unwrap_or_else(|| (source.to_owned(), place))
+    }
+
+    /// Hands over what has changed. `every` are all bans in force, which a new database needs.
+    pub(super) fn write(
+        &mut self,
+        jail: &mut Jail,
+        totals: Totals,
+        places: Vec<(String, Place)>,
+        every: impl FnOnce() -> Vec<Order>,
+    ) {
+        let Some(Keeping { store, seeds, enforced_in }) = &self.keeping else { return };
+        self.written_at = Some(Instant::now());
+        let mut batch = Batch { totals, places, ..Batch::default() };
+        if store.take_blank() {
+            jail.track(false);
+            let known = mem::take(&mut self.bans);
+            let order = |order: &Order| (order.subject, Some(ban(order, BEFORE, 0)));
+            self.bans = every().iter().map(order).chain(known).collect();
+            batch.all = true;
+        }
+        batch.jail = jail.changes();
+        let now = Some((batch.totals, batch.places.clone()));
+        let is_nothing = !batch.all
+            && now == self.last
+            && batch.jail.is_empty()
+            && self.bans.is_empty()
+            && self.set_by == 0;
+        if is_nothing {
+            self.after.drain(..).for_each(|done| done());
+            return;
+        }
+        self.last = now;
+        batch.seeds = Some(*seeds);
+        batch.enforced_in = Some(enforced_in.clone());
+        batch.set_by = mem::take(&mut self.set_by);
+        batch.bans = mem::take(&mut self.bans).into_iter().collect();
+        batch.after = mem::take(&mut self.after);
+        store.write(batch);
+    }
+
+    /// Whether there is anything to write to for a last time.
+    pub(super) fn wait_for_last(&mut self) -> bool {
+        self.is_last = true;
+        self.keeping.as_ref().is_some_and(|keeping| {
+            !keeping.store.is_failing() && keeping.store.wait_idle(LAST)
+        })
+    }
+
+    /// Whether everything that was handed over is written by now, or in a while.
+    #[cfg(test)]
+    pub(super) fn is_written(&self, limit: Duration) -> bool {
+        self.keeping.as_ref().is_none_or(|keeping| keeping.store.wait_idle(limit))
+    }
+
+    pub(super) fn close(self) {
+        self.after.into_iter().for_each(|done| done());
+        if let Some(keeping) = self.keeping {
+            keeping.store.close(LAST);
+        }
+    }
+}
+
+pub(super) fn ban(order: &Order, cause: &str, earlier: u32) -> Ban {
+    let Order { subject, banned_at, expires, attempts } = *order;
+    Ban { subject, banned_at, expires, attempts, cause: cause.to_owned(), earlier }
+}
