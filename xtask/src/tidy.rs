@@ -21,12 +21,18 @@ struct Rule {
     says: &'static str,
 }
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 4] = [
     Rule {
         within: &["blocker-user/src/"],
         except: &["blocker-user/src/firewall/", "blocker-user/src/firewall.rs"],
         names: &["aya", "aya_log"],
         says: "only firewall/ knows aya",
+    },
+    Rule {
+        within: &["blocker-user/src/"],
+        except: &["blocker-user/src/store/", "blocker-user/src/store.rs"],
+        names: &["rusqlite"],
+        says: "only store/ knows SQLite",
     },
     Rule {
         within: &[

@@ -20,7 +20,9 @@ pub(super) fn run(args: &DetachArgs) -> Result<(), VerbError> {
     // Also where nothing is pinned, as after a reboot: the next start would enforce them again.
     let forgotten = store::forget_bans(&args.state_dir.state_dir, &args.pin_dir.pin_dir);
     if let Err(error) = forgotten {
-        eprintln!("doveblock: the next start would enforce the bans of the database again: {error}");
+        eprintln!(
+            "doveblock: the next start would enforce the bans of the database again: {error}"
+        );
     }
     let Some(detached) = detached else {
         return output::text_out(&format!("nothing is pinned in {dir}\n"));

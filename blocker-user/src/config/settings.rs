@@ -171,7 +171,6 @@ impl Settings {
             ipv6_prefix: self.ipv6_prefix,
             ignore_authenticated: self.ignore_authenticated,
             max_tracked: self.max_tracked.get(),
-            ..Policy::default()
         }
     }
 }

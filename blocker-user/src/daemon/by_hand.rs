@@ -68,7 +68,7 @@ impl Core {
         let enforced = self.firewall.ban(&order);
         self.forget_evicted();
         enforced?;
-        self.strangers.remove(&subject);
+        self.unsettled.remove(&subject);
         self.jail.adopt(subject, expires);
         self.records.banned(records::ban(&order, BY_HAND, self.jail.bans_so_far(&subject, now)));
         add(&self.stats.bans);
@@ -80,9 +80,12 @@ impl Core {
         })
     }
 
-    pub(super) fn unban_by_hand(&mut self, subject: &IpNet) -> Result<UnbannedByHand, FirewallError> {
+    pub(super) fn unban_by_hand(
+        &mut self,
+        subject: &IpNet,
+    ) -> Result<UnbannedByHand, FirewallError> {
         let lifted = self.firewall.unban(subject)?;
-        self.strangers.remove(subject);
+        self.unsettled.remove(subject);
         self.jail.pardon(subject);
         self.records.ended(subject);
         if lifted {

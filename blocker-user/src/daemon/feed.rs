@@ -30,7 +30,12 @@ struct Backlog {
 
 impl Feed {
     /// `place` is where an earlier daemon had got to.
-    pub(super) fn new(name: String, mut source: Source, place: Option<Place>, wall: LogTime) -> Self {
+    pub(super) fn new(
+        name: String,
+        mut source: Source,
+        place: Option<Place>,
+        wall: LogTime,
+    ) -> Self {
         let pace = match place {
             None => Pace::Live,
             Some(Place { position, read_until }) => {

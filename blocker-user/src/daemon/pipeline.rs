@@ -61,9 +61,9 @@ pub(super) struct Core {
     evictions: Evictions,
     pub(super) stats: Arc<Stats>,
     pub(super) records: Records,
-    /// Bans that were enforced at the start. Until every log has been caught up with, the jail
-    /// may yet decide on them.
-    pub(super) strangers: HashMap<IpNet, Order>,
+    /// Bans that were enforced at the start, and without an order those that were not though
+    /// they were known. Until every log has been caught up with, the jail may yet decide on them.
+    pub(super) unsettled: HashMap<IpNet, Option<Order>>,
     steady: Steady,
     pub(super) clocks: Clocks,
 }
@@ -102,14 +102,14 @@ impl Pipeline {
             evictions: Evictions::default(),
             stats,
             records: Records::new(keeping),
-            strangers: HashMap::new(),
+            unsettled: HashMap::new(),
             steady: Steady::new(clocks.apart()),
             clocks,
         };
         core.remember(&mut saved);
         core.take_over(saved.bans, theirs)?;
         if feeds.iter().all(Feed::is_live) {
-            core.adopt_strangers();
+            core.settle();
         }
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
@@ -166,8 +166,8 @@ impl Pipeline {
         for index in ended.into_iter().rev() {
             self.feeds.remove(index);
         }
-        if !self.core.strangers.is_empty() && self.feeds.iter().all(Feed::is_live) {
-            self.core.adopt_strangers();
+        if !self.core.unsettled.is_empty() && self.feeds.iter().all(Feed::is_live) {
+            self.core.settle();
         }
         self.core.obey(&self.inbox);
         read_any
@@ -297,7 +297,7 @@ impl Core {
                 );
             }
             LoginOutcome::Lifted { subject } => {
-                self.strangers.remove(&subject);
+                self.unsettled.remove(&subject);
                 self.records.ended(&subject);
                 match self.firewall.unban(&subject) {
                     Ok(_) => tracing::info!(
@@ -326,7 +326,7 @@ impl Core {
         }
         let order = Order { subject, banned_at: at, expires, attempts };
         let enforced = self.firewall.ban(&order);
-        self.strangers.remove(&subject);
+        self.unsettled.remove(&subject);
         self.forget_evicted();
         match enforced {
             Ok(()) => {
@@ -348,7 +348,7 @@ impl Core {
         let evicted = self.firewall.evicted();
         for subject in &evicted {
             self.jail.evicted(subject);
-            self.strangers.remove(subject);
+            self.unsettled.remove(subject);
             self.records.ended(subject);
             tracing::debug!("the ban of {} makes room for another", show(subject));
         }

@@ -147,9 +147,9 @@ impl Records {
     /// Whether there is anything to write to for a last time.
     pub(super) fn wait_for_last(&mut self) -> bool {
         self.is_last = true;
-        self.keeping.as_ref().is_some_and(|keeping| {
-            !keeping.store.is_failing() && keeping.store.wait_idle(LAST)
-        })
+        self.keeping
+            .as_ref()
+            .is_some_and(|keeping| !keeping.store.is_failing() && keeping.store.wait_idle(LAST))
     }
 
     /// Whether everything that was handed over is written by now, or in a while.

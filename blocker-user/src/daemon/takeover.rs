@@ -1,6 +1,6 @@
 //! The start: what an earlier daemon knew and what is enforced, brought together.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use ipnet::IpNet;
 
@@ -33,9 +33,7 @@ impl Core {
         if !enforced.is_empty() {
             tracing::info!("{} bans are still in force and stay", enforced.len());
         }
-        if theirs {
-            self.forget_lifted(&saved, &enforced, now);
-        } else {
+        if !theirs {
             self.enforce_again(&saved, &enforced, now)?;
         }
         for Ban { subject, .. } in saved {
@@ -45,26 +43,17 @@ impl Core {
                 None => self.records.ended(&subject),
             }
         }
-        // What else is enforced, or ends at another time, is of a line that will be read again,
-        // or was set while nothing was kept. If it is the former the jail decides on it anew.
-        self.strangers = enforced;
-        Ok(())
-    }
-
-    /// Somebody has removed bans from the maps while no daemon was there.
-    fn forget_lifted(&mut self, saved: &[Ban], enforced: &HashMap<IpNet, Order>, now: LogTime) {
-        for ban in saved {
-            // Those that ended by themselves end here as well, when their time comes in the log.
-            let is_over = ban.expires.is_some_and(|end| end <= now);
-            if !is_over && !enforced.contains_key(&ban.subject) {
-                self.jail.evicted(&ban.subject);
-                self.records.ended(&ban.subject);
-                tracing::info!(
-                    "the ban of {} is not in force any more, and is forgotten",
-                    show(&ban.subject)
-                );
-            }
+        // What is enforced and not known, known and not enforced, or ends at another time: either
+        // a line did that which will be read again, and then the jail decides on it anew, or it
+        // was done while no daemon was there.
+        if theirs {
+            let missing = |subject: &IpNet| !enforced.contains_key(subject);
+            let missing = self.jail.bans().map(|(subject, _)| subject).filter(missing);
+            self.unsettled = missing.map(|subject| (subject, None)).collect();
         }
+        let enforced = enforced.into_iter().map(|(subject, order)| (subject, Some(order)));
+        self.unsettled.extend(enforced);
+        Ok(())
     }
 
     fn enforce_again(
@@ -93,22 +82,37 @@ impl Core {
         Ok(())
     }
 
-    /// Every log has been read up to where it was being written: what is still not known was not
+    /// Every log has been read up to where it is being written: what differs still was not
     /// decided here.
-    pub(super) fn adopt_strangers(&mut self) {
+    pub(super) fn settle(&mut self) {
         let now = self.clocks.now();
-        for (subject, order) in std::mem::take(&mut self.strangers) {
-            if self.jail.correct(&subject, order.expires) {
-                continue;
+        for (subject, order) in mem::take(&mut self.unsettled) {
+            match order {
+                Some(order) => self.adopt(&order, now),
+                None if self.jail.is_banned(&subject, now) => {
+                    self.jail.evicted(&subject);
+                    self.records.ended(&subject);
+                    tracing::info!(
+                        "the ban of {} is not in force any more, and is forgotten",
+                        show(&subject)
+                    );
+                }
+                None => {}
             }
-            self.jail.adopt(subject, order.expires);
-            let earlier = self.jail.bans_so_far(&subject, now);
-            if order.attempts > 0 && earlier == 0 {
-                let (at, end) = (order.banned_at, order.expires);
-                self.jail.remember(&History { subject, bans: 1, at, end });
-            }
-            self.records.adopted(&order, earlier);
         }
+    }
+
+    fn adopt(&mut self, order: &Order, now: LogTime) {
+        let Order { subject, banned_at, expires, attempts } = *order;
+        if self.jail.correct(&subject, expires) {
+            return;
+        }
+        self.jail.adopt(subject, expires);
+        let earlier = self.jail.bans_so_far(&subject, now);
+        if attempts > 0 && earlier == 0 {
+            self.jail.remember(&History { subject, bans: 1, at: banned_at, end: expires });
+        }
+        self.records.adopted(order, earlier);
     }
 }
 
@@ -120,7 +124,10 @@ fn order(ban: &Ban, now: LogTime) -> Option<Order> {
         None => None,
         Some(end) => {
             let left = end.since(now).min(end.since(banned_at));
-            Some(now.after(left)).filter(|_| !left.is_zero()).map(Some)?
+            if left.is_zero() {
+                return None;
+            }
+            Some(now.after(left))
         }
     };
     Some(Order { subject, banned_at: banned_at.min(now), expires, attempts })

@@ -85,9 +85,7 @@ pub enum Guesses {
 }
 
 /// Which password database a line is from; a number to compare, without further meaning.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Passdb(u16);
 
 impl Passdb {

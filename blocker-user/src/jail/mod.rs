@@ -283,6 +283,12 @@ impl Jail {
         self.active.is_known(&Key::from(*subject))
     }
 
+    /// Whether a ban of `subject` is in force.
+    #[must_use]
+    pub fn is_banned(&self, subject: &IpNet, now: LogTime) -> bool {
+        self.active.is_banned(&Key::from(*subject), now)
+    }
+
     /// The end of a ban is this, whatever it was decided to be: where it is enforced is where
     /// the truth is. `false` if there is no such ban.
     pub fn correct(&mut self, subject: &IpNet, expires: Option<LogTime>) -> bool {

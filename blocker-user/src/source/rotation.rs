@@ -138,8 +138,14 @@ mod tests {
     #[test]
     fn what_a_log_was_rotated_to_is_found_beside_it() {
         let names = [
-            "mail.log.2.gz", "mail.log", "mail.log.1", "mail.log.1.gz", "mail.log.3.gz",
-            "mail.err.1", "mail.log.old", "syslog",
+            "mail.log.2.gz",
+            "mail.log",
+            "mail.log.1",
+            "mail.log.1.gz",
+            "mail.log.3.gz",
+            "mail.err.1",
+            "mail.log.old",
+            "syslog",
         ];
         let files = names.iter().map(PathBuf::from).collect();
         let found = rotated(Path::new("mail.log"), files);

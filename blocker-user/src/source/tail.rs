@@ -19,7 +19,7 @@ use std::{
 use super::{FilePosition, Position, Progress, watch::Waiter};
 use file::{FileId, LogFile};
 use part::Part;
-use resume::{Resumed, resume};
+use resume::{Resumed, copy, resume};
 
 const CHUNK: usize = 64 * 1024;
 /// How long a file that lost its path is read on after its last line. Dovecot keeps writing
@@ -97,7 +97,19 @@ impl Tail {
                 Ok(_) | Err(_) => self.drop_retired(waiter),
             }
         }
-        match self.current.as_mut().map(|file| file.read(&mut self.chunk, each)) {
+        let read = self.current.as_mut().map(|file| file.read(&mut self.chunk, each));
+        if let Some(file) = &mut self.current
+            && let Some(cut) = file.was_cut()
+            && let Some(part) = copy(&self.path, &cut)
+        {
+            // What had not been read is in there.
+            file.forget_cut();
+            // It is newer than what is retired, which was read a moment ago.
+            self.drop_retired(waiter);
+            self.backlog.push_back(part);
+            return Progress::More;
+        }
+        match read {
             Some(Ok(Progress::More)) => Progress::More,
             Some(Err(error)) => {
                 // The next look opens it anew and goes on where this one ended.

@@ -87,9 +87,8 @@ impl Database {
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let sqlite = StoreError::sqlite(path);
-    let connection =
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(&sqlite)?;
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(&sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(&sqlite)?;
     Ok(connection)
 }

@@ -1,10 +1,7 @@
 //! Everything an earlier daemon left, out of the database.
 
 use ipnet::IpNet;
-use rusqlite::{
-    Connection, OptionalExtension as _, Result, Row,
-    types::Type,
-};
+use rusqlite::{Connection, OptionalExtension as _, Result, Row, types::Type};
 
 use super::{Ban, Place, Saved, Seeds, Totals};
 use crate::{
@@ -24,8 +21,7 @@ pub(super) fn all(connection: &Connection) -> Result<Saved> {
     };
     let total = |name: &str| -> Result<u64> {
         let sql = "SELECT value FROM totals WHERE name = ?1";
-        let value: Option<i64> =
-            connection.query_row(sql, [name], |row| row.get(0)).optional()?;
+        let value: Option<i64> = connection.query_row(sql, [name], |row| row.get(0)).optional()?;
         Ok(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0))
     };
     let totals = Totals {
@@ -48,8 +44,8 @@ pub(super) fn all(connection: &Connection) -> Result<Saved> {
         Vec::new()
     };
     let places = list(connection, "SELECT source, position, read_until FROM places", |row| {
-        let position = serde_json::from_str(&row.get::<_, String>(1)?)
-            .map_err(|error| invalid(1, error))?;
+        let position =
+            serde_json::from_str(&row.get::<_, String>(1)?).map_err(|error| invalid(1, error))?;
         Ok((row.get(0)?, Place { position, read_until: time(row, 2)? }))
     })?;
     Ok(Saved {

@@ -183,8 +183,8 @@ fn put_bans(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
             [batch.set_by],
         )?;
     }
-    let mut put = transaction
-        .prepare("INSERT OR REPLACE INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut put =
+        transaction.prepare("INSERT OR REPLACE INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let mut delete = transaction.prepare("DELETE FROM bans WHERE subject = ?1")?;
     for (subject, ban) in &batch.bans {
         let subject = show(subject);

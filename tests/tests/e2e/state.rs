@@ -78,9 +78,12 @@ fn kills(world: &World) -> Result<()> {
         Ok((status["lines"].as_u64() >= Some(lines)).then_some(status))
     })
     .with_context(|| doveblock.whole_log())?;
-    for (field, expected) in
-        [("lines", lines), ("total_failed", lines - 1), ("total_banned", 36), ("currently_banned", 36)]
-    {
+    for (field, expected) in [
+        ("lines", lines),
+        ("total_failed", lines - 1),
+        ("total_banned", 36),
+        ("currently_banned", 36),
+    ] {
         ensure!(status[field] == expected, "{field} is not {expected} in {status}");
     }
     Ok(())

@@ -267,7 +267,8 @@ impl Host {
 
     /// `mail.log.1` becomes `mail.log.2`, and so on.
     fn shift(&self) {
-        let name = |number: u32, ending: &str| self.dir.path().join(format!("mail.log.{number}{ending}"));
+        let name =
+            |number: u32, ending: &str| self.dir.path().join(format!("mail.log.{number}{ending}"));
         for number in (1..20).rev() {
             for ending in ["", ".gz"] {
                 let _there_is_none = fs::rename(name(number, ending), name(number + 1, ending));

@@ -62,9 +62,9 @@ fn rows_are_of_the_format_that_they_claim() {
 fn another_jail_goes_on_from_it_and_keeps_the_same() {
     let kept = rows(&mut lived());
     let mut jail = jail();
-    let stored = kept.iter().filter_map(|row| {
-        Some((row.table.number(), row.key.clone(), row.value.clone()?))
-    });
+    let stored = kept
+        .iter()
+        .filter_map(|row| Some((row.table.number(), row.key.clone(), row.value.clone()?)));
     jail.restore(stored).unwrap();
     jail.track(false);
     assert_eq!(rows(&mut jail), kept);

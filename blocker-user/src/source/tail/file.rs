@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io, mem,
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -41,6 +41,7 @@ pub(super) struct LogFile {
     mark: Mark,
     /// How far it had been read when it was cut back.
     cut: Option<FilePosition>,
+    was_cut: bool,
     lines: LineBuffer,
     watch: Option<WatchDescriptor>,
 }
@@ -49,7 +50,7 @@ impl LogFile {
     pub(super) fn open(path: &Path, watch: Option<WatchDescriptor>) -> io::Result<Self> {
         let (file, id) = open(path)?;
         let (path, mark, lines) = (path.to_owned(), Mark::default(), LineBuffer::default());
-        Ok(Self { file: Some(file), path, id, mark, cut: None, lines, watch })
+        Ok(Self { file: Some(file), path, id, mark, cut: None, was_cut: false, lines, watch })
     }
 
     /// Reading goes on at `mark`, up to where it was read before.
@@ -63,6 +64,16 @@ impl LogFile {
 
     pub(super) fn position(&self) -> FilePosition {
         self.mark.position(self.id)
+    }
+
+    /// How far it had been read when it was cut back, if it was since this was last asked.
+    pub(super) fn was_cut(&mut self) -> Option<FilePosition> {
+        self.cut.filter(|_| mem::take(&mut self.was_cut))
+    }
+
+    /// What it was cut back from is read elsewhere.
+    pub(super) fn forget_cut(&mut self) {
+        self.cut = None;
     }
 
     /// The same; where nothing was read since it was cut back, how far it was read before that.
@@ -123,6 +134,7 @@ impl LogFile {
                 self.path.display()
             );
             self.cut = Some(self.log_position());
+            self.was_cut = true;
             self.mark = Mark::default();
             self.lines = LineBuffer::default();
             return Ok(Progress::More);

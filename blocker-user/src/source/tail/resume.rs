@@ -29,7 +29,8 @@ pub(super) fn resume(path: &Path, positions: &[FilePosition]) -> Resumed {
     let Some((newest, older)) = positions.split_last() else { return Resumed::default() };
     // Rotated files are beside the file itself, and not beside a link to it.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut resumed = Resumed { current: look(path, part::plain(path, newest)), ..Default::default() };
+    let mut resumed =
+        Resumed { current: look(path, part::plain(path, newest)), ..Default::default() };
     if resumed.current.is_some() && older.is_empty() {
         return resumed;
     }
@@ -48,14 +49,16 @@ pub(super) fn resume(path: &Path, positions: &[FilePosition]) -> Resumed {
     match found {
         Some((at, part)) => {
             let newer: Vec<&PathBuf> = files.iter().skip(at + 1).collect();
-            let names: Vec<_> = files.iter().skip(at).map(|file| file.display().to_string()).collect();
+            let names: Vec<_> =
+                files.iter().skip(at).map(|file| file.display().to_string()).collect();
             tracing::info!(
                 "{} was rotated in the meantime: reading what is left in {} first",
                 path.display(),
                 names.join(", ")
             );
             resumed.backlog.push(part);
-            let whole = newer.into_iter().filter_map(|file| look(file, Part::whole(file).map(Some)));
+            let whole =
+                newer.into_iter().filter_map(|file| look(file, Part::whole(file).map(Some)));
             resumed.backlog.extend(whole);
         }
         None if newest.offset > 0 => tracing::warn!(
@@ -66,6 +69,13 @@ pub(super) fn resume(path: &Path, positions: &[FilePosition]) -> Resumed {
         None => {}
     }
     resumed
+}
+
+/// What a log was copied to before it was cut back to its beginning, from `position` on.
+pub(super) fn copy(path: &Path, position: &FilePosition) -> Option<Part> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let copies = rotated(path, part::beside(path)).into_iter().rev();
+    copies.into_iter().find_map(|file| look(&file, Part::from(&file, position)))
 }
 
 /// What cannot be read is said and passed over.

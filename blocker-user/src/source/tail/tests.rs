@@ -152,6 +152,20 @@ fn starts_over_when_the_file_is_cut_back() {
 }
 
 #[test]
+fn what_was_not_read_before_it_was_cut_back_is_read_from_the_copy() {
+    let mut world = World::new();
+    let file = append(&world.path(), "one\n");
+    assert_eq!(world.lines(), ["one"]);
+    append(&world.path(), "two\nthr");
+    append(&world.path(), "ee\n");
+    fs::copy(world.path(), world.dir.path().join("mail.log.1")).unwrap();
+    file.set_len(0).unwrap();
+    append(&world.path(), "4\n");
+    assert_eq!(world.lines(), ["two", "three", "4"]);
+    assert_eq!(world.lines(), [""; 0]);
+}
+
+#[test]
 fn wakes_up_when_the_log_grows() {
     let mut world = World::new();
     append(&world.path(), "one\n");

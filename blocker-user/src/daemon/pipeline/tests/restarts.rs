@@ -122,6 +122,31 @@ fn same(steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Found by the test below.
+#[test]
+fn what_once_went_wrong() {
+    use Step::*;
+    let probe = || Probe { client: 0, connection: 0 };
+    let probe2 = || Probe { client: 2, connection: 0 };
+    let end = || End { client: 2, connection: 0, guesses: 2, name: "alice" };
+    for steps in [
+        vec![Kill, probe(), CopyAndTruncate],
+        vec![end(), end(), Wait(3), Keep, end(), Kill],
+        vec![Rotate, Rotate, Unban { client: 0 }, Kill, Pack],
+        vec![Rotate, probe(), Start, probe(), CopyAndTruncate],
+        vec![
+            probe2(),
+            end(),
+            probe2(),
+            Keep,
+            Login { client: 2, connection: 0, name: "alice" },
+            Kill,
+        ],
+    ] {
+        same(&steps).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
