@@ -12,6 +12,7 @@ mod maps;
 mod migrate;
 mod object;
 mod room;
+mod rules;
 mod start;
 mod tend;
 mod write;
@@ -24,12 +25,13 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Counters, Enforced, Firewall, FirewallError, Order, View,
+    Attachment, Counters, Enforced, Firewall, FirewallError, Order, Rules, View,
     clock::Clock,
     dispatcher::{self, Swap},
     events,
     features::Features,
-    interface, layers,
+    interface::{self, Interface},
+    layers,
     notices::Notices,
     pins::PinDir,
     slot::Slot,
@@ -38,6 +40,7 @@ use super::{
 };
 use attach::{Means, Wanted};
 use maps::{Maps, count};
+use rules::with_rules;
 use start::Start;
 use tend::Guard;
 use write::Room;
@@ -347,13 +350,7 @@ impl Firewall for Xdp {
         if self.start.is_none() {
             return Ok(());
         }
-        self.settings.tcp = port_list(&self.options.ports);
-        self.settings.udp = port_list(&self.options.udp_ports);
-        self.settings.drop_fragments = u32::from(self.options.drop_fragments);
-        self.settings.action = match self.options.action {
-            Action::Drop => abi::ACTION_DROP,
-            Action::Reset => abi::ACTION_RESET,
-        };
+        self.settings = with_rules(self.settings, &self.options.rules());
         self.forget_verdicts()?;
         pin_program(program(&mut self.object)?, &self.pins)?;
         self.pins.keep();
@@ -366,6 +363,18 @@ impl Firewall for Xdp {
             self.start_closing();
         }
         events::follow(&self.pins);
+        Ok(())
+    }
+
+    fn set_rules(&mut self, rules: &Rules) -> Result<(), FirewallError> {
+        let settings = with_rules(self.settings, rules);
+        self.maps.set_settings(&settings)?;
+        self.settings = settings;
+        let other_ports = self.options.ports != rules.ports;
+        self.options = self.options.clone().with_rules(rules);
+        if other_ports && self.closer.take().is_some() {
+            self.start_closing();
+        }
         Ok(())
     }
 
@@ -406,13 +415,17 @@ impl View for Pinned {
         self.maps.counters()
     }
 
-    fn interfaces(&self) -> Vec<String> {
+    fn attachments(&self) -> Vec<Attachment> {
         let links = link::all(&self.pin_dir).unwrap_or_default();
-        let names = links.into_iter().filter_map(|link| Some(link.interface?.name));
-        let served = dispatcher::served(&self.pin_dir).into_iter().map(|interface| interface.name);
-        let mut names: Vec<String> = names.chain(served).collect();
-        names.sort();
-        names
+        let linked = links.into_iter().filter_map(|link| link.interface);
+        let served = dispatcher::served(&self.pin_dir);
+        let attachment = |interface: Interface| Attachment {
+            is_generic: interface.xdp.is_some_and(|attached| attached.generic),
+            interface: interface.name,
+        };
+        let mut all: Vec<Attachment> = linked.chain(served).map(attachment).collect();
+        all.sort_by(|one, other| one.interface.cmp(&other.interface));
+        all
     }
 }
 
@@ -450,14 +463,6 @@ fn v6_mask(prefix: u8) -> [u64; 2] {
         bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u64::from_ne_bytes(*half))
     };
     [half(0), half(8)]
-}
-
-fn port_list(ports: &[PortRange]) -> [PortRange; abi::MAX_PORT_RANGES] {
-    let mut list = [PortRange::default(); abi::MAX_PORT_RANGES];
-    for (entry, range) in list.iter_mut().zip(ports) {
-        *entry = *range;
-    }
-    list
 }
 
 #[cfg(test)]
