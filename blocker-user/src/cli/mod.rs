@@ -5,11 +5,15 @@ mod bans;
 mod check;
 mod config;
 mod detach;
+mod explain;
 mod output;
 mod regex;
+mod reload;
 mod rules;
 mod run;
 mod status;
+mod subjects;
+mod top;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -38,10 +42,16 @@ enum Verb {
     Status(status::StatusArgs),
     /// List the bans in force
     List(bans::ListArgs),
-    /// Ban an address or a network by hand
+    /// Say why an address is banned, or why it is not
+    Explain(explain::ExplainArgs),
+    /// Watch what is dropped, and bans come and go
+    Top(top::TopArgs),
+    /// Ban addresses and networks by hand
     Ban(bans::BanArgs),
     /// End bans
     Unban(bans::UnbanArgs),
+    /// Have the daemon read its configuration again; bans stay, and no line is lost
+    Reload(reload::ReloadArgs),
     /// Check the configuration, and show what it comes to
     Check(check::CheckArgs),
     /// Detach the XDP program and forget every ban; works without a daemon
@@ -122,6 +132,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Ban(args) => bans::ban(&args),
         Verb::Unban(args) => bans::unban(&args),
         Verb::Check(args) => check::run(&args),

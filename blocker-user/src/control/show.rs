@@ -30,8 +30,8 @@ pub(super) fn in_force(view: &dyn View) -> Result<Vec<Enforced>, Refusal> {
 
 pub(super) fn status(context: &Context) -> Result<Status, Refusal> {
     let view = context.view();
-    let bans = in_force(view.as_ref().as_ref())?;
-    summary(context, view.as_ref().as_ref(), &bans)
+    let bans = in_force(view.as_ref())?;
+    summary(context, view.as_ref(), &bans)
 }
 
 fn summary(context: &Context, view: &dyn View, bans: &[Enforced]) -> Result<Status, Refusal> {
@@ -64,8 +64,8 @@ fn summary(context: &Context, view: &dyn View, bans: &[Enforced]) -> Result<Stat
 
 pub(super) fn top(context: &Context) -> Result<Top, Refusal> {
     let view = context.view();
-    let mut bans = in_force(view.as_ref().as_ref())?;
-    let status = summary(context, view.as_ref().as_ref(), &bans)?;
+    let mut bans = in_force(view.as_ref())?;
+    let status = summary(context, view.as_ref(), &bans)?;
     let first = |bans: &[Enforced]| -> Vec<Listed> {
         bans.iter().take(MOST_IN_TOP).map(|ban| Listed::new(context.jail, ban)).collect()
     };

@@ -116,6 +116,16 @@ impl Stats {
         })
     }
 
+    /// A little of everything.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        let rule = RULES.iter().find(|rule| rule.name == "no-auth-attempts").unwrap();
+        let stats = Self { last_line: 1_795_539_600_000_000.into(), ..Self::default() };
+        stats.bytes_behind.store(512, Ordering::Relaxed);
+        stats.failure(rule, b"managesieve-login: Disconnected");
+        stats
+    }
+
     /// Takes note of a failure that counts.
     pub(super) fn failure(&self, rule: &Rule, line: &[u8]) {
         add(&self.failures);

@@ -1,6 +1,6 @@
 //! The flags of `run`, and what they come to together with the configuration.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
 
@@ -12,7 +12,7 @@ use crate::{
     },
     config::{
         Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
-        parse_ignore_list, parse_ports, parse_span, pending,
+        parse_ignore_list, parse_listen, parse_ports, parse_span, pending,
     },
     dovecot::Mode,
     firewall::XdpMode,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Flags that stand for options of the configuration, and override it. Defaults: `Settings`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct PolicyFlags {
     /// Log to read, `-` for standard input; may be given several times
     /// [default: /var/log/mail.log]
@@ -100,7 +100,7 @@ fn override_with<T>(
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
     /// Interface to guard; may be given several times [default: those of the default routes]
     #[arg(short, long = "interface", value_name = "IFACE")]
@@ -133,6 +133,14 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     socket: SocketArg,
+
+    /// Group whose members may use the control socket too [default: the one this runs as]
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+
+    /// Serve metrics for Prometheus on a loopback address and port too, like 127.0.0.1:9418
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
+    metrics: Option<SocketAddr>,
 
     #[command(flatten)]
     state_dir: StateDirArg,
@@ -169,6 +177,9 @@ impl RunArgs {
         let interfaces = (!self.interfaces.is_empty()).then_some(self.interfaces);
         override_with(&mut loaded, "interface", interfaces, |to| &mut to.interface);
         override_with(&mut loaded, "xdp_mode", self.xdp_mode, |to| &mut to.xdp_mode);
+        let (group, metrics) = (self.socket_group.map(Some), self.metrics.map(Some));
+        override_with(&mut loaded, "socket_group", group, |to| &mut to.socket_group);
+        override_with(&mut loaded, "metrics", metrics, |to| &mut to.metrics);
         let pending = pending(&loaded);
         loaded.faults.extend(pending);
         refuse_errors(&loaded)?;
