@@ -34,7 +34,7 @@ pub(super) async fn explain(
     let known = ask(context, |reply| Command::Explain { asked, subject, reply }).await?;
     read(context, move |context| {
         let past = past(context, &subject);
-        let ban = context.view().ban(&subject)?;
+        let ban = context.view().find(&subject)?;
         let now = wall_clock();
         let ban = ban.filter(|ban| ban.order.expires.is_none_or(|end| end > now));
         Ok(together(&asked, &subject, &shown, known, past, ban))

@@ -124,7 +124,7 @@ pub trait View: Send {
     fn bans(&self) -> Result<Vec<Enforced>, FirewallError>;
     fn counters(&self) -> Result<Counters, FirewallError>;
     /// The ban of `subject`, ended or not, if there is one.
-    fn ban(&self, subject: &IpNet) -> Result<Option<Enforced>, FirewallError> {
+    fn find(&self, subject: &IpNet) -> Result<Option<Enforced>, FirewallError> {
         Ok(self.bans()?.into_iter().find(|ban| ban.order.subject == *subject))
     }
     /// Where the program is attached right now; empty for a dry run.
