@@ -50,9 +50,10 @@ pub mod global {
     pub const TRACE: &str = "TRACE";
 }
 
-/// Most entries `bans_v4`, and as many again `bans_v6`, can hold. Memory is taken as bans
-/// are added, not in advance.
-pub const MAX_BANS: usize = 1 << 20;
+/// Entries that `bans_v4`, and as many that `bans_v6`, is declared with. The loader decides:
+/// the maps take the memory of all their entries when they are made, begin with few and are
+/// replaced by larger ones.
+pub const FIRST_BANS: usize = 1 << 12;
 /// Most entries of `bans_net` and of `allow`.
 pub const MAX_NETWORKS: usize = 1 << 16;
 /// Most port ranges that can be guarded at once.
@@ -64,8 +65,11 @@ pub const EVENT_BYTES: usize = 1 << 16;
 /// Events of a CPU within about a second; more are only counted. Enough to tell of an attack,
 /// too little to be one on the log.
 pub const EVENT_BUDGET: u32 = 64;
-/// [`Ban::expires_ns`] of a ban that never ends.
-pub const NEVER: u64 = u64::MAX;
+/// A moment of `CLOCK_MONOTONIC` in a [`Ban`] is its nanoseconds shifted by so much: about a
+/// quarter of a second. 32 bits hold 36 years of it, and a ban ends up to that much late.
+pub const MOMENT_SHIFT: u32 = 28;
+/// [`Ban::expires`] of a ban that never ends.
+pub const NEVER: u32 = u32::MAX;
 
 /// A banned IPv4 address, in network byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,18 +106,18 @@ pub const FAMILY_V6: u64 = 6;
 pub const FAMILY_BITS: u32 = 64;
 
 /// One ban. The kernel counts into it; everything else is written by user space once. Its size
-/// is memory times [`MAX_BANS`], hence the narrow fields.
+/// is memory a million times, hence the narrow fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Ban {
-    /// End of the ban in nanoseconds of `CLOCK_MONOTONIC`; [`NEVER`] for a permanent one.
-    pub expires_ns: u64,
     /// Packets dropped since the ban began, but for those that [`Recent`] still holds.
     pub dropped_packets: u64,
     /// Bytes of those packets, link layer header included.
     pub dropped_bytes: u64,
-    /// When the last of them came, on the clock of `expires_ns`; 0 where none has.
-    pub last_seen_ns: u64,
+    /// The first moment (see [`MOMENT_SHIFT`]) after the ban; [`NEVER`] for a permanent one.
+    pub expires: u32,
+    /// The moment the last of those packets came; 0 where none has.
+    pub last_seen: u32,
     /// Begin of the ban in seconds since 1970 (until 2106), for people; the kernel does not
     /// read it.
     pub banned_at: u32,
@@ -122,8 +126,7 @@ pub struct Ban {
     /// Length of the banned prefix in bits, 32 for one IPv4 address.
     pub prefix_len: u8,
     /// Differs from that of an earlier ban of the same subject, so that what was counted for
-    /// the one is not added to the other. A ban that is prolonged keeps it. Never 0: in layout
-    /// 1, whose bans had the same size, this byte was.
+    /// the one is not added to the other. A ban that is prolonged keeps it. Never 0.
     pub serial: u8,
 }
 
@@ -350,7 +353,7 @@ const _: () = {
     assert!(size_of::<V4Key>() == 4);
     assert!(size_of::<V6Key>() == 16);
     assert!(size_of::<Network>() == 8 + 16);
-    assert!(size_of::<Ban>() == 4 * 8 + 4 + 2 + 1 + 1);
+    assert!(size_of::<Ban>() == 2 * 8 + 3 * 4 + 2 + 1 + 1);
     assert!(size_of::<Allowed>() == 4);
     assert!(size_of::<Ports>() == 5 * 4 + 2 * MAX_PORT_RANGES * 4);
     assert!(size_of::<Guarded>() == 6 * 4 + 8 + 2 * 8192);

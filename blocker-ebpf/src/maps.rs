@@ -8,18 +8,15 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use blocker_common::abi::{
-    Allowed, Ban, Counters, DropEvent, EVENT_BYTES, Guarded, MAX_BANS, MAX_NETWORKS, Network,
+    Allowed, Ban, Counters, DropEvent, EVENT_BYTES, FIRST_BANS, Guarded, MAX_NETWORKS, Network,
     Ports, RECENT, Recent, V4Key, V6Key,
 };
 
-/// `BPF_F_NO_PREALLOC`: an entry takes memory when it is added.
-const ON_DEMAND: usize = 1;
+#[btf_map(pin_by_name)]
+pub(crate) static bans_v4: HashMap<V4Key, Ban, FIRST_BANS> = HashMap::new();
 
 #[btf_map(pin_by_name)]
-pub(crate) static bans_v4: HashMap<V4Key, Ban, MAX_BANS, ON_DEMAND> = HashMap::new();
-
-#[btf_map(pin_by_name)]
-pub(crate) static bans_v6: HashMap<V6Key, Ban, MAX_BANS, ON_DEMAND> = HashMap::new();
+pub(crate) static bans_v6: HashMap<V6Key, Ban, FIRST_BANS> = HashMap::new();
 
 #[btf_map(pin_by_name)]
 pub(crate) static bans_net: LpmTrie<Network, Ban, MAX_NETWORKS> = LpmTrie::new();

@@ -13,8 +13,8 @@ use aya_ebpf::{
 };
 use blocker_common::{
     abi::{
-        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, Network, RECENT, Recent, V4Key, V6Key,
-        VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
+        Ban, FAMILY_BITS, FAMILY_V4, FAMILY_V6, Guarded, MOMENT_SHIFT, Network, RECENT, Recent,
+        V4Key, V6Key, VERDICT_ALLOWED, VERDICT_BANNED, VERDICT_CLEAN, VERDICT_EXPIRED,
     },
     packet::{Family, Source},
 };
@@ -132,7 +132,7 @@ pub(crate) fn of(source: Source, settings: &Guarded, bytes: u64) -> Option<Judge
             if (*ban).dropped_packets == 0 {
                 first = Some((found.now, slot.prefix_len));
             }
-            (*ban).last_seen_ns = found.now;
+            (*ban).last_seen = moment(found.now);
             add(&raw mut (*ban).dropped_packets, 1);
             add(&raw mut (*ban).dropped_bytes, bytes);
         }
@@ -213,10 +213,17 @@ fn exact(source: &Source) -> Option<*mut Ban> {
 
 #[inline(always)]
 fn in_force(ban: *mut Ban, now: u64) -> bool {
-    // SAFETY: map values are 8-byte aligned and `expires_ns` is read whole. An entry that
-    // user space deletes meanwhile keeps its memory until this program has returned or is
-    // reused for another ban, which at worst judges this one packet by that ban's end.
-    unsafe { (*ban).expires_ns > now }
+    // SAFETY: map values are 8-byte aligned and `expires` is read whole. The memory of an entry
+    // lives as long as its map, which this program holds. One that user space deletes meanwhile
+    // may be another ban's already, which at worst judges this one packet by that ban's end.
+    unsafe { (*ban).expires > moment(now) }
+}
+
+/// As a [`Ban`] has it.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "36 years after boot")]
+fn moment(now: u64) -> u32 {
+    (now >> MOMENT_SHIFT) as u32
 }
 
 #[inline(always)]

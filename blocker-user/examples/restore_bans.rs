@@ -1,6 +1,7 @@
 //! How long it takes to put bans into the kernel, one by one and many at once, to read them
-//! back and to make room in a full map; and how much memory the kernel says that they take.
-//! The maps are real, no interface is guarded. As root, after `cargo xtask build`:
+//! back and to make room in a full map; how long a ban waits while the maps grow; and how much
+//! memory the kernel says that they take. The maps are real, no interface is guarded. As root,
+//! after `cargo xtask build`:
 //!
 //! `DOVEBLOCK_BPF_OBJECT=$PWD/target/bpf/bpfel-unknown-none/release/doveblock-ebpf cargo run --release -p blocker-user \
 //!  --example restore_bans -- [BANS]`
@@ -21,6 +22,10 @@ use blocker_user::{
     firewall::{self, DEFAULT_MAX_BANS, Firewall as _, Options, Order, Xdp, XdpMode},
 };
 use ipnet::IpNet;
+
+/// As many as there are steps to the default `max_bans`. The bans that wait longest are those
+/// for which the maps have to grow.
+const GROWTHS: usize = 4;
 
 fn main() -> Result<()> {
     let bans = match env::args().nth(1) {
@@ -54,17 +59,25 @@ fn measure(options: &Options) -> Result<()> {
     let orders = |subject: fn(u32) -> IpNet| -> Vec<Order> {
         (0..bans).map(|n| order(subject(n))).collect()
     };
+    println!("max_bans = {bans}");
     for (family, subject) in [("IPv4", v4 as fn(u32) -> IpNet), ("IPv6", v6)] {
         let orders = orders(subject);
         let mut kernel = Xdp::open(options)?;
         kernel.commit()?;
-        println!("{family}, max_bans = {bans}");
+        println!("{family}");
         memory("empty")?;
         let at = Instant::now();
-        for order in &orders {
+        let mut waits = Vec::with_capacity(orders.len());
+        for (number, order) in (1_u32..).zip(&orders) {
+            let at = Instant::now();
             kernel.ban(order)?;
+            waits.push((at.elapsed(), number));
         }
-        say("one by one", at);
+        say("one by one", at.elapsed());
+        waits.sort_unstable();
+        for (waited, number) in waits.iter().rev().take(GROWTHS) {
+            say(&format!("of which ban {number}"), *waited);
+        }
         memory("full")?;
         drop(kernel);
         firewall::detach(&options.pin_dir)?;
@@ -73,22 +86,26 @@ fn measure(options: &Options) -> Result<()> {
         kernel.commit()?;
         let at = Instant::now();
         kernel.ban_many(&orders)?;
-        say("at once", at);
+        say("at once", at.elapsed());
         let at = Instant::now();
         let read = kernel.view()?.bans()?.len();
-        say("read back", at);
+        say("read back", at.elapsed());
         ensure!(read == orders.len(), "{read} bans were read, of {}", orders.len());
         let at = Instant::now();
         kernel.ban(&order(subject(bans)))?;
-        say("one more than max_bans", at);
+        say("one more than max_bans", at.elapsed());
         let at = Instant::now();
         kernel.ban(&order(subject(bans + 1)))?;
-        say("and the next one", at);
+        say("and the next one", at.elapsed());
         ensure!(kernel.evicted().len() == 2, "no ban has made room");
         drop(kernel);
         firewall::detach(&options.pin_dir)?;
     }
-    Ok(())
+    let mut kernel = Xdp::open(options)?;
+    kernel.commit()?;
+    println!("both");
+    kernel.ban_many(&[orders(v4), orders(v6)].concat())?;
+    memory("full")
 }
 
 fn order(subject: IpNet) -> Order {
@@ -106,8 +123,8 @@ fn v6(number: u32) -> IpNet {
     IpNet::new(IpAddr::from(Ipv6Addr::from(bits)), 64).unwrap_or(v4(number))
 }
 
-fn say(what: &str, since: Instant) {
-    println!("  {what:<24} {:>9.1} ms", since.elapsed().as_secs_f64() * 1000.0);
+fn say(what: &str, took: Duration) {
+    println!("  {what:<24} {:>9.1} ms", took.as_secs_f64() * 1000.0);
 }
 
 /// What `bpftool map show` calls memlock, of all hash maps and tries of this process.

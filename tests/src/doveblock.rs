@@ -68,6 +68,12 @@ impl<'w> Doveblock<'w> {
         self.log.lines()
     }
 
+    /// Of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
         self.process.signal(signal)
     }

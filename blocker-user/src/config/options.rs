@@ -294,8 +294,8 @@ pub static OPTIONS: [Opt; 38] = [
     Opt {
         name: "max_bans",
         takes: "a number, from 1 to 16777216",
-        doc: "Most bans of IPv4 addresses, and as many of IPv6 prefixes; when one kind is full, \
-              the ban that ends soonest makes room",
+        doc: "Most bans of IPv4 addresses, and as many of IPv6 prefixes, up to which the kernel's \
+              maps grow; when one kind is full, the ban that ends soonest makes room",
         fail2ban: Fail2ban::Unknown,
         set: |to, text| put(&mut to.max_bans, values::max_bans(&text.joined())),
         show: |of| of.max_bans.to_string(),

@@ -349,8 +349,9 @@ impl Core {
     fn tell_of_evicted(&mut self, now: LogTime) {
         if let Some(count) = self.evictions.due(now) {
             tracing::warn!(
-                "max_bans is reached: {count} bans, those that end soonest, were lifted before \
-                 their time to make room; a higher max_bans takes effect at the next start"
+                "max_bans is reached, or the maps cannot grow to it: {count} bans, those that end \
+                 soonest, were lifted before their time to make room; a higher max_bans takes \
+                 effect at the next start"
             );
         }
     }

@@ -108,18 +108,28 @@ pub(super) fn join(
 
 /// Whether the dispatcher of `interface` calls a program that reads the bans in `pin_dir`.
 pub(super) fn serves(interface: &Interface, pin_dir: &Path) -> bool {
-    let Some(bans) = bans(pin_dir) else { return false };
+    bans(pin_dir).is_some_and(|bans| calls_with(interface, bans))
+}
+
+/// Whether that is so of the program that reads the map with the id `bans`.
+fn calls_with(interface: &Interface, bans: u32) -> bool {
     let found = Dispatcher::on(interface).ok().flatten();
     found.is_some_and(|found| found.components.iter().any(|it| it.maps.contains(&bans)))
 }
 
 /// The interfaces of this network namespace for which [`serves`] holds.
 pub(super) fn served(pin_dir: &Path) -> Vec<Interface> {
+    served_from(&pin_dir.join(map::BANS_V4))
+}
+
+/// Those whose dispatcher calls a program that reads the map pinned at `bans`.
+pub(super) fn served_from(bans: &Path) -> Vec<Interface> {
+    let Some(bans) = id_of(bans) else { return Vec::new() };
     let mut indices: Vec<u32> = place::directories().into_iter().map(|(index, ..)| index).collect();
     indices.sort_unstable();
     indices.dedup();
     let interfaces = indices.into_iter().filter_map(Interface::with_index);
-    interfaces.filter(|interface| serves(interface, pin_dir)).collect()
+    interfaces.filter(|interface| calls_with(interface, bans)).collect()
 }
 
 /// Takes our program off the dispatcher of `interface`, and leaves the others where they are.
@@ -330,7 +340,11 @@ fn maps_of(program: &ProgramInfo) -> Vec<u32> {
 
 /// The map by which a program of ours is known, whichever version of it that is.
 fn bans(pin_dir: &Path) -> Option<u32> {
-    MapInfo::from_pin(pin_dir.join(map::BANS_V4)).ok().map(|info| info.id())
+    id_of(&pin_dir.join(map::BANS_V4))
+}
+
+fn id_of(map: &Path) -> Option<u32> {
+    MapInfo::from_pin(map).ok().map(|info| info.id())
 }
 
 /// A dispatcher's configuration, where that map holds one.

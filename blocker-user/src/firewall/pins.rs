@@ -19,7 +19,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{FirewallError, bpffs, dispatcher, interface::Interface};
 
 const LINK_PREFIX: &str = "link_";
-/// All that is pinned besides links. Each may have a [`next`] one beside it.
+/// All that is pinned besides links. Each may have a [`next`] and a [`grown`] one beside it.
 const NAMES: [&str; 10] = [
     PROGRAM,
     map::BANS_V4,
@@ -43,6 +43,11 @@ pub(super) struct PinDir {
     free: Vec<String>,
     /// Maps whose successors are pinned under the [`next`] name until the start is sure.
     replaced: Vec<&'static str>,
+    /// Maps that are being replaced by larger ones, which are pinned under the [`grown`] name
+    /// until they have taken their places.
+    growing: Vec<&'static str>,
+    /// Nothing is taken back any more.
+    kept: bool,
     lock: Option<File>,
 }
 
@@ -59,6 +64,8 @@ impl PinDir {
             created,
             free: Vec::new(),
             replaced: Vec::new(),
+            growing: Vec::new(),
+            kept: false,
             lock: None,
         };
         fs::create_dir_all(path)
@@ -75,9 +82,9 @@ impl PinDir {
             }
         }
         bpffs::warn_if_private(path);
-        for name in NAMES {
-            // Of a start that was killed. If its program is attached it holds what it needs.
-            let _there_is_none = fs::remove_file(path.join(next(name)));
+        for name in NAMES.into_iter().flat_map(|name| [next(name), grown(name)]) {
+            // Of a daemon that was killed. If its program is attached it holds what it needs.
+            let _there_is_none = fs::remove_file(path.join(name));
         }
         pins.free = all_names().filter(|name| !is_there(&path.join(name))).collect();
         Ok(pins)
@@ -101,21 +108,47 @@ impl PinDir {
         self.path.join(next(PROGRAM))
     }
 
-    /// Where the map `name` is that this start uses.
+    /// Where the map `name` is that this daemon uses, or is about to.
     pub(super) fn map(&self, name: &str) -> PathBuf {
-        match self.replaced.contains(&name) {
-            true => self.path.join(next(name)),
-            false => self.path.join(name),
+        match name {
+            name if self.growing.contains(&name) => self.path.join(grown(name)),
+            name if self.replaced.contains(&name) => self.path.join(next(name)),
+            name => self.path.join(name),
         }
     }
 
-    pub(super) fn replaced(&self) -> &[&'static str] {
-        &self.replaced
+    /// The maps that are not where their names say.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        self.replaced.iter().chain(&self.growing).map(|&name| (name, self.map(name)))
     }
 
     /// `names` get successors, which take their places in [`PinDir::keep`].
     pub(super) fn replace(&mut self, names: Vec<&'static str>) {
         self.replaced = names;
+    }
+
+    /// `names` get larger successors, which take their places in [`PinDir::grown`].
+    pub(super) fn grow(&mut self, names: Vec<&'static str>) {
+        self.growing = names;
+    }
+
+    /// The larger maps take their places. Before a start is sure these are among what it may
+    /// have to take back.
+    pub(super) fn grown(&mut self) {
+        for name in std::mem::take(&mut self.growing) {
+            let is_ours = self.kept || self.free.iter().any(|free| free == name);
+            if !is_ours && !self.replaced.contains(&name) {
+                self.replaced.push(name);
+            }
+            Self::rename(&self.path.join(grown(name)), &self.map(name));
+        }
+    }
+
+    /// There will be no larger maps.
+    pub(super) fn not_grown(&mut self) {
+        for name in self.growing.drain(..) {
+            let _not_made_yet = fs::remove_file(self.path.join(grown(name)));
+        }
     }
 
     pub(super) fn link(&self, interface: &str) -> PathBuf {
@@ -130,18 +163,23 @@ impl PinDir {
     /// From here on the pins stay when this is dropped. A crash in between loses nothing: what
     /// has not taken its place yet is made anew by the next start.
     pub(super) fn keep(&mut self) {
-        for name in self.replaced.drain(..) {
-            let (from, to) = (self.path.join(next(name)), self.path.join(name));
-            if let Err(error) = fs::rename(&from, &to) {
-                tracing::error!(
-                    "{} cannot be renamed over the one before it ({error}): the bans from now on \
-                     will be lost at the next start",
-                    from.display()
-                );
-            }
+        for name in std::mem::take(&mut self.replaced) {
+            Self::rename(&self.path.join(next(name)), &self.path.join(name));
         }
         self.created.clear();
         self.free.clear();
+        self.kept = true;
+    }
+
+    /// It is too late to fail: the program runs with what is at `from`.
+    fn rename(from: &Path, to: &Path) {
+        if let Err(error) = fs::rename(from, to) {
+            tracing::error!(
+                "{} cannot be renamed over the one before it ({error}): the bans from now on will \
+                 be lost at the next start",
+                from.display()
+            );
+        }
     }
 }
 
@@ -163,8 +201,13 @@ fn next(name: &str) -> String {
     format!("{name}_next")
 }
 
+/// What has more room than `name` and is to take its place.
+fn grown(name: &str) -> String {
+    format!("{name}_grown")
+}
+
 fn all_names() -> impl Iterator<Item = String> {
-    NAMES.into_iter().flat_map(|name| [name.to_owned(), next(name)])
+    NAMES.into_iter().flat_map(|name| [name.to_owned(), next(name), grown(name)])
 }
 
 fn is_there(path: &Path) -> bool {

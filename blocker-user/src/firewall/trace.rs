@@ -1,7 +1,11 @@
 //! The debug trace of the XDP program: records written by aya-log in the kernel, printed by
 //! a thread of their own so that they never hold up a ban.
 
-use std::{slice, thread};
+use std::{
+    cell::RefCell,
+    io::{PipeWriter, pipe},
+    thread,
+};
 
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -19,24 +23,41 @@ pub(super) fn shrink_buffer(loader: &mut EbpfLoader<'_>) {
     loader.map_max_entries(BUFFER, SMALLEST_BUFFER);
 }
 
-/// Prints the trace of `object` for as long as the process lives.
-pub(super) fn follow(object: &mut Ebpf) -> Result<(), FirewallError> {
-    let mut logger = EbpfLogger::init(object).map_err(FirewallError::bpf("follow the trace"))?;
-    thread::Builder::new()
-        .name("trace".to_owned())
-        .spawn(move || {
-            loop {
-                let mut ready = PollFd::new(&logger, PollFlags::IN);
-                match poll(slice::from_mut(&mut ready), None) {
-                    Ok(_) => logger.flush(),
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => {
-                        tracing::error!("the trace of the kernel program ends: {error}");
+/// Prints the traces of the objects it was given, for as long as it lives.
+#[derive(Default)]
+pub(super) struct Tracer {
+    /// One for each thread, which ends when it is closed.
+    threads: RefCell<Vec<PipeWriter>>,
+}
+
+impl Tracer {
+    pub(super) fn follow(&self, object: &mut Ebpf) -> Result<(), FirewallError> {
+        let mut logger =
+            EbpfLogger::init(object).map_err(FirewallError::bpf("follow the trace"))?;
+        let (end, thread) = pipe().map_err(FirewallError::io("follow the trace"))?;
+        thread::Builder::new()
+            .name("trace".to_owned())
+            .spawn(move || {
+                loop {
+                    let mut ready =
+                        [PollFd::new(&logger, PollFlags::IN), PollFd::new(&end, PollFlags::IN)];
+                    let polled = poll(&mut ready, None);
+                    let [_, end] = ready.map(|one| one.revents());
+                    match polled {
+                        Ok(_) => logger.flush(),
+                        Err(rustix::io::Errno::INTR) => {}
+                        Err(error) => {
+                            tracing::error!("the trace of the kernel program ends: {error}");
+                            return;
+                        }
+                    }
+                    if !end.is_empty() {
                         return;
                     }
                 }
-            }
-        })
-        .map_err(FirewallError::io("start the trace thread"))?;
-    Ok(())
+            })
+            .map_err(FirewallError::io("start the trace thread"))?;
+        self.threads.borrow_mut().push(thread);
+        Ok(())
+    }
 }

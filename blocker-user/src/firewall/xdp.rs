@@ -7,7 +7,10 @@
 
 mod attach;
 mod batch;
+mod capacity;
+mod grow;
 mod link;
+mod load;
 mod maps;
 mod migrate;
 mod object;
@@ -19,27 +22,21 @@ mod write;
 
 use std::{fs, num::NonZeroU32, os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
-use aya::{Ebpf, EbpfLoader, programs};
-use blocker_common::abi::{self, PROGRAM, PortRange, Ports, global, map};
+use aya::{Ebpf, programs};
+use blocker_common::abi::{self, PortRange, Ports};
 use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Attachment, Counters, Enforced, Firewall, FirewallError, Order, Rules, View,
-    clock::Clock,
-    dispatcher::{self, Swap},
-    events,
-    features::Features,
-    interface::{self, Interface},
-    layers,
-    notices::Notices,
-    pins::PinDir,
-    slot::Slot,
-    sockets::Closer,
-    trace,
+    Firewall, FirewallError, Order, Rules, View, dispatcher::Swap, events, features::Features, interface,
+    layers, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace::Tracer,
 };
-use attach::{Means, Wanted};
-use maps::{Maps, count};
+use attach::Wanted;
+use capacity::Capacity;
+use grow::Growth;
+use load::{Recipe, program};
+use maps::{Maps, Pinned, Readers, count};
+use migrate::Plan;
 use rules::with_rules;
 use start::Start;
 use tend::Guard;
@@ -97,6 +94,11 @@ pub struct Xdp {
     wanted: Wanted,
     object: Ebpf,
     maps: Maps,
+    /// Of the same maps, for other threads.
+    readers: Readers,
+    /// What they have room for.
+    capacity: Capacity,
+    growth: Growth,
     settings: Ports,
     guard: Guard,
     room: Room,
@@ -104,6 +106,7 @@ pub struct Xdp {
     closer: Option<Closer>,
     /// `None` once committed.
     start: Option<Start>,
+    tracer: Tracer,
     pins: PinDir,
 }
 
@@ -127,12 +130,15 @@ impl Xdp {
             tracing::warn!("{advice}");
         }
         let mut pins = PinDir::open(&options.pin_dir)?;
-        let outdated = migrate::outdated(pins.path(), options.max_bans)?;
-        pins.replace(outdated.clone());
-        let features = Features::detect()?;
-        let object = load(options, features, &pins, Role::Xdp)?;
+        let plan = Plan::new(pins.path(), options.max_bans)?;
+        pins.replace(plan.outdated.clone());
+        let (features, tracer) = (Features::detect()?, Tracer::default());
+        let capacity = plan.capacity;
+        let recipe = Recipe { options, features, capacity, pins: &pins, tracer: &tracer };
+        let object = recipe.program()?;
         let mut maps = Maps::open(&pins)?;
-        migrate::fill(&mut maps, &pins, &outdated, options.max_bans)?;
+        plan.fill(&mut maps, &pins)?;
+        let readers = Readers::new(Maps::open(&pins)?);
         let start = Start::new(&maps, &pins)?;
         guard.watch(&wanted, &pins);
         let mut xdp = Self {
@@ -144,8 +150,12 @@ impl Xdp {
             object,
             settings: *start.settings(),
             maps,
+            readers,
+            capacity,
+            growth: Growth::default(),
             closer: None,
             start: Some(start),
+            tracer,
             pins,
         };
         xdp.begin()?;
@@ -153,10 +163,23 @@ impl Xdp {
     }
 
     fn begin(&mut self) -> Result<(), FirewallError> {
-        let Self { options, features, wanted, object, maps, settings, start, pins, .. } = self;
+        let Self {
+            options,
+            features,
+            wanted,
+            object,
+            maps,
+            capacity,
+            settings,
+            start,
+            tracer,
+            pins,
+            ..
+        } = self;
         let Some(start) = start else {
             return Ok(());
         };
+        let recipe = Recipe { options, features: *features, capacity: *capacity, pins, tracer };
         let program = program(object)?;
         program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
         start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
@@ -164,14 +187,8 @@ impl Xdp {
         settings.networks = maps.count_networks()?;
         settings.allowed = count(start.allowed().len());
         maps.set_settings(settings)?;
-        let extension = || load_extension(options, *features, pins);
-        let means =
-            Means { mode: options.mode, pins, frags: features.frags, extension: &extension };
-        attach::attach_all(program, &wanted.present, &means, start)?;
-        if options.trace {
-            trace::follow(object)?;
-        }
-        Ok(())
+        attach::attach_all(program, &wanted.present, &recipe, start)?;
+        recipe.follow(object)
     }
 
     /// To be called after every change of the maps, see [`Maps::set_settings`].
@@ -206,19 +223,17 @@ impl Xdp {
 
     /// It is too late to fail, and bans drop packets without it.
     fn start_closing(&mut self) {
-        let ipv6_prefix = self.options.ipv6_prefix;
-        let closer = Maps::open(&self.pins).and_then(|maps| {
-            let is_banned = Box::new(move |ip| maps.drop_from(ip, ipv6_prefix));
-            Closer::start(self.options.ports.clone(), is_banned)
-                .map_err(FirewallError::io("look at the sockets of this host"))
-        });
-        match closer {
+        let (readers, ipv6_prefix) = (self.readers.clone(), self.options.ipv6_prefix);
+        let is_banned = Box::new(move |ip| readers.maps().drop_from(ip, ipv6_prefix));
+        match Closer::start(self.options.ports.clone(), is_banned) {
             Ok(closer) => {
                 self.closer = closer;
                 // Of bans that are older than this daemon.
-                self.closer.iter().for_each(Closer::look);
+                self.close_connections();
             }
-            Err(error) => tracing::error!("connections of the banned are not closed: {error}"),
+            Err(error) => tracing::error!(
+                "connections of the banned are not closed: look at the sockets of this host: {error}"
+            ),
         }
     }
 }
@@ -229,70 +244,6 @@ impl Drop for Xdp {
             start.take_back(&mut self.maps);
         }
     }
-}
-
-/// The program over the same maps, to be called by another program.
-fn load_extension(
-    options: &Options,
-    features: Features,
-    pins: &PinDir,
-) -> Result<Ebpf, FirewallError> {
-    let mut object = load(options, features, pins, Role::Extension)?;
-    if options.trace {
-        trace::follow(&mut object)?;
-    }
-    Ok(object)
-}
-
-/// What the program is to the kernel.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Xdp,
-    Extension,
-}
-
-fn load(
-    options: &Options,
-    features: Features,
-    pins: &PinDir,
-    role: Role,
-) -> Result<Ebpf, FirewallError> {
-    let v6_mask = v6_mask(options.ipv6_prefix);
-    let coarse_clock = u8::from(features.coarse_clock);
-    let trace = u8::from(options.trace);
-    let mut loader = EbpfLoader::new();
-    loader
-        .default_map_pin_directory(pins.path())
-        .override_global(global::V6_MASK, &v6_mask, true)
-        .override_global(global::COARSE_CLOCK, &coarse_clock, true)
-        .override_global(global::TRACE, &trace, true)
-        .map_max_entries(map::BANS_V4, options.max_bans.get())
-        .map_max_entries(map::BANS_V6, options.max_bans.get());
-    for &name in pins.replaced() {
-        loader.map_pin_path(name, pins.map(name));
-    }
-    if !options.trace {
-        trace::shrink_buffer(&mut loader);
-    }
-    if role == Role::Extension {
-        loader.extension(PROGRAM);
-    }
-    loader.load(&object::bytes(features.frags)).map_err(|error| match error {
-        aya::EbpfError::MapError(error @ aya::maps::MapError::IncompatiblePinnedMap { .. }) => {
-            FirewallError::IncompatiblePins {
-                dir: pins.path().to_owned(),
-                reason: error.to_string(),
-            }
-        }
-        error => FirewallError::bpf("load the kernel program")(error),
-    })
-}
-
-fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallError> {
-    object
-        .program_mut(PROGRAM)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(FirewallError::NoProgram)
 }
 
 impl Firewall for Xdp {
@@ -309,7 +260,7 @@ impl Firewall for Xdp {
     }
 
     fn is_inherited(&self) -> bool {
-        self.pins.had(map::BANS_V4)
+        self.pins.had(abi::map::BANS_V4)
     }
 
     fn evicted(&mut self) -> Vec<IpNet> {
@@ -379,15 +330,13 @@ impl Firewall for Xdp {
     }
 
     fn tend(&mut self) {
-        let Self { options, features, pins, object, guard, .. } = self;
-        let extension = || load_extension(options, *features, pins);
+        let Self { options, features, capacity, pins, tracer, object, guard, .. } = self;
         if self.start.is_none()
             && guard.is_due()
             && let Ok(program) = program(object)
         {
-            let means =
-                Means { mode: options.mode, pins, frags: features.frags, extension: &extension };
-            guard.look(program, &means);
+            let recipe = Recipe { options, features: *features, capacity: *capacity, pins, tracer };
+            guard.look(program, &recipe);
         }
     }
 
@@ -396,36 +345,8 @@ impl Firewall for Xdp {
     }
 
     fn view(&self) -> Result<Box<dyn View>, FirewallError> {
-        Ok(Box::new(Pinned { maps: Maps::open(&self.pins)?, pin_dir: self.pins.path().to_owned() }))
-    }
-}
-
-/// The pinned maps, read only.
-struct Pinned {
-    maps: Maps,
-    pin_dir: PathBuf,
-}
-
-impl View for Pinned {
-    fn bans(&self) -> Result<Vec<Enforced>, FirewallError> {
-        self.maps.bans(Clock::now())
-    }
-
-    fn counters(&self) -> Result<Counters, FirewallError> {
-        self.maps.counters()
-    }
-
-    fn attachments(&self) -> Vec<Attachment> {
-        let links = link::all(&self.pin_dir).unwrap_or_default();
-        let linked = links.into_iter().filter_map(|link| link.interface);
-        let served = dispatcher::served(&self.pin_dir);
-        let attachment = |interface: Interface| Attachment {
-            is_generic: interface.xdp.is_some_and(|attached| attached.generic),
-            interface: interface.name,
-        };
-        let mut all: Vec<Attachment> = linked.chain(served).map(attachment).collect();
-        all.sort_by(|one, other| one.interface.cmp(&other.interface));
-        all
+        let (readers, pin_dir) = (self.readers.clone(), self.pins.path().to_owned());
+        Ok(Box::new(Pinned { readers, pin_dir }))
     }
 }
 
@@ -451,33 +372,7 @@ fn require_capabilities() -> Result<(), FirewallError> {
 fn pin_program(program: &mut programs::Xdp, pins: &PinDir) -> Result<(), FirewallError> {
     let next = pins.next_program();
     let _left_by_a_crash = fs::remove_file(&next);
-    program.pin(&next).map_err(FirewallError::bpf("pin the kernel program"))?;
-    fs::rename(&next, pins.program()).map_err(FirewallError::io("pin the kernel program"))
-}
-
-/// The mask of the first `prefix` bits, as the kernel side reads it (`abi::global::V6_MASK`).
-fn v6_mask(prefix: u8) -> [u64; 2] {
-    let bits = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
-    let bytes = bits.to_be_bytes();
-    let half = |at: usize| {
-        bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u64::from_ne_bytes(*half))
-    };
-    [half(0), half(8)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::v6_mask;
-
-    #[test]
-    fn the_mask_covers_the_first_bits_in_memory_order() {
-        let bytes = |prefix| {
-            let [first, second] = v6_mask(prefix);
-            [first.to_ne_bytes(), second.to_ne_bytes()].concat()
-        };
-        assert_eq!(bytes(64), [[0xff; 8], [0; 8]].concat());
-        assert_eq!(bytes(128), [0xff; 16]);
-        assert_eq!(bytes(0), [0; 16]);
-        assert_eq!(bytes(12), [vec![0xff, 0xf0], vec![0; 14]].concat());
-    }
+    let action = || format!("pin the kernel program at {}", next.display());
+    program.pin(&next).map_err(FirewallError::bpf(action()))?;
+    fs::rename(&next, pins.program()).map_err(FirewallError::io(action()))
 }

@@ -112,6 +112,16 @@ fn read_all(path: &Path) -> Result<(Connection, Saved), StoreError> {
     Ok((connection, saved))
 }
 
+/// What is in a database that cannot be written, as on a full disk: alone with it, SQLite needs
+/// no file beside it.
+pub(super) fn peek(dir: &Path) -> Option<Saved> {
+    let path = dir.join(NAME);
+    let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE").ok()?;
+    schema::prepare(&mut connection, &path).ok()?;
+    read::all(&connection).ok()
+}
+
 /// With what SQLite keeps beside it, which is of no use to another database.
 fn move_aside(path: &Path, reason: &str) -> Result<(), StoreError> {
     let aside = with_ending(path, &format!(".corrupt-{}", wall_clock().as_secs()));

@@ -160,17 +160,22 @@ impl Store {
         let (database, saved) = match Database::open(dir) {
             Ok((database, saved)) => (Some(database), saved),
             Err(error) if error.may_pass() => {
+                let saved = database::peek(dir);
+                let holds = match &saved {
+                    Some(_) => "what it holds is taken over",
+                    None => "nothing is known of earlier bans and of how far the logs were read",
+                };
                 tracing::error!(
-                    "{error}; doveblock runs without its state, and tries again every minute: a \
-                     restart would read the logs from their beginning, and after a reboot bans \
-                     are gone"
+                    "{error}; doveblock keeps no state until that works, which it tries again and \
+                     again; {holds}, and bans are enforced all the same"
                 );
-                (None, Saved::default())
+                (None, saved.unwrap_or_default())
             }
             Err(error) => return Err(error),
         };
         let state = Arc::new(State::default());
-        state.is_blank.store(saved.seeds.is_none(), Ordering::Relaxed);
+        let is_blank = saved.seeds.is_none() || database.is_none();
+        state.is_blank.store(is_blank, Ordering::Relaxed);
         let (queue, batches) = mpsc::sync_channel(1);
         let writer = Writer::new(dir, database, Arc::clone(&state), waker);
         let thread = thread::Builder::new()

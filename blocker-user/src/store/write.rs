@@ -21,7 +21,7 @@ use crate::{
 /// How soon a batch that could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How soon it is tried again to open the database.
-const REOPEN: Duration = Duration::from_secs(60);
+const REOPEN: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
     dir: PathBuf,

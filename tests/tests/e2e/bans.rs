@@ -117,7 +117,7 @@ fn ends_without(world: &World, signal: Signal) -> Result<()> {
 }
 
 const FIELDS: [&str; 6] =
-    ["expires_ns", "dropped_packets", "dropped_bytes", "last_seen_ns", "banned_at", "attempts"];
+    ["expires", "dropped_packets", "dropped_bytes", "last_seen", "banned_at", "attempts"];
 
 fn named_fields(world: &World) -> Result<()> {
     let dovecot = Dovecot::start(world)?;

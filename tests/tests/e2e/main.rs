@@ -9,6 +9,7 @@ mod close;
 mod configuration;
 mod control;
 mod failregex;
+mod growth;
 mod hostile;
 mod input;
 mod oracle;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         configuration::trials(),
         control::trials(),
         failregex::trials(),
+        growth::trials(),
         hostile::trials(),
         input::trials(),
         oracle::trials(),

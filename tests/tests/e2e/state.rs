@@ -198,26 +198,50 @@ impl Drop for Disk {
 fn full_disk(world: &World) -> Result<()> {
     let log = world.claim.dir().join("mail.log");
     let disk = Disk::new(state(world), "size=1m")?;
-    Recording::new(&log).append("")?;
-    Doveblock::start(world, &log, &AGGRESSIVE)?.stop()?;
     let filler = disk.0.join("filler");
     // To the last byte, which is reported as an error.
-    let _full = fs::write(&filler, vec![0; 2 << 20]);
+    let fill = || drop(fs::write(&filler, vec![0; 2 << 20]));
     let _sieve = Greeter::start(world, 4190)?;
+    let recording = Recording::new(&log);
+    recording.append("a line of something else\n")?;
     let mut doveblock = Doveblock::start(world, &log, &AGGRESSIVE)?;
+    kept(&doveblock)?;
+    fill();
     let attacker = Client::new(world, ATTACKER, Family::V4);
     for _ in 0..3 {
-        Recording::new(&log).probe(attacker.address())?;
+        recording.probe(attacker.address())?;
     }
     doveblock.wait_for_ban(&attacker.address().to_string())?;
     attacker.shut_out(4190)?;
     for last in 0..=250 {
-        Recording::new(&log).probe(client(last))?;
+        recording.probe(client(last))?;
     }
-    let said = doveblock.wait_for(&["bans are enforced all the same"])?;
-    ensure!(said.contains("state"), "{said}");
+    doveblock.wait_for(&["the state cannot be written", "bans are enforced all the same"])?;
     // By hand as well, and without waiting for the disk.
-    doveblock.expect(&["ban", "203.0.113.1"])?;
+    doveblock.expect(&["ban", "203.0.113.2"])?;
+    fs::remove_file(&filler)?;
+    doveblock.wait_for(&["is written again"])?;
+    kept(&doveblock)?;
+    ensure!(doveblock.stop()? == 0);
+
+    // One that starts on a full disk knows what is there, and keeps more when it can.
+    fill();
+    let mut doveblock = Doveblock::start(world, &log, &AGGRESSIVE)?;
+    ensure!(
+        doveblock.whole_log().contains("what it holds is taken over"),
+        "{}",
+        doveblock.whole_log()
+    );
+    ensure!(doveblock.json(&["status"])?["lines"] == 255);
+    attacker.shut_out(4190)?;
+    fs::remove_file(&filler)?;
+    doveblock.wait_for(&["is there now"])?;
+    recording.probe(client(1))?;
+    doveblock.wait_for(&["198.51.100.1", "2/3"])?;
+    kept(&doveblock)?;
+    doveblock.kill()?;
+    let doveblock = Doveblock::start(world, &log, &AGGRESSIVE)?;
+    ensure!(doveblock.json(&["status"])?["lines"] == 256);
     Ok(())
 }
 
@@ -243,7 +267,11 @@ fn read_only(world: &World) -> Result<()> {
     let _disk = Disk::new(state(world), "ro")?;
     let _sieve = Greeter::start(world, 4190)?;
     let (doveblock, _) = banned(world, &log, &[])?;
-    ensure!(doveblock.whole_log().contains("runs without its state"), "{}", doveblock.whole_log());
+    ensure!(
+        doveblock.whole_log().contains("doveblock keeps no state until that works"),
+        "{}",
+        doveblock.whole_log()
+    );
     Client::new(world, ATTACKER, Family::V4).shut_out(4190)?;
     ensure!(doveblock.stop()? == 0);
     Ok(())

@@ -263,6 +263,7 @@ fn many(pins: &Path) -> Result<()> {
         orders.push(order(&format!("2001:db8:{a:x}:{b:02x}{c:02x}::/64"), 4000)?);
     }
     kernel.firewall.ban_many(&orders)?;
+    kernel.follow()?;
     let bans = kernel.firewall.view()?.bans()?;
     ensure!(bans.len() == 100_001, "{} bans", bans.len());
     let kept = bans.iter().find(|ban| ban.order.subject.to_string() == "10.0.0.5/32");

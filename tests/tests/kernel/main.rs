@@ -4,8 +4,10 @@
 mod answers;
 mod bans;
 mod counts;
+mod growth;
 mod layouts;
 mod packets;
+mod refused;
 mod starts;
 
 use std::{
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         answers::trials(),
         bans::trials(),
         counts::trials(),
+        growth::trials(),
         layouts::trials(),
         packets::trials(),
         starts::trials(),
@@ -73,6 +76,7 @@ fn trial(name: &str, body: fn(&Path) -> Result<()>) -> Trial {
 struct Kernel {
     firewall: Xdp,
     program: Program,
+    pins: PathBuf,
 }
 
 impl Kernel {
@@ -83,13 +87,14 @@ impl Kernel {
     fn open_with(options: &Options) -> Result<Self, FirewallError> {
         let mut firewall = Xdp::open(options)?;
         firewall.commit()?;
-        let program =
-            Program::from_pin(options.pin_dir.join("doveblock"), XdpAttachType::Interface);
-        let program = program.map_err(|error| FirewallError::Bpf {
-            action: "open the pinned program".to_owned(),
-            cause: Box::new(error),
-        })?;
-        Ok(Self { firewall, program })
+        let program = pinned_program(&options.pin_dir)?;
+        Ok(Self { firewall, program, pins: options.pin_dir.clone() })
+    }
+
+    /// Another program runs now, as when maps have grown.
+    fn follow(&mut self) -> Result<()> {
+        self.program = pinned_program(&self.pins)?;
+        Ok(())
     }
 
     fn verdict(&self, packet: &[u8]) -> Result<u32> {
@@ -133,6 +138,14 @@ impl Kernel {
         let expires = lasts.map(|lasts| now.after(lasts));
         Ok(self.firewall.ban(&Order { subject, banned_at: now, expires, attempts: 3 })?)
     }
+}
+
+fn pinned_program(pins: &Path) -> Result<Program, FirewallError> {
+    let program = Program::from_pin(pins.join("doveblock"), XdpAttachType::Interface);
+    program.map_err(|error| FirewallError::Bpf {
+        action: "open the pinned program".to_owned(),
+        cause: Box::new(error),
+    })
 }
 
 /// What a daemon would start with, but no interface.

@@ -56,7 +56,7 @@ fn not_committed(pins: &Path) -> Result<()> {
     kernel.ban("2001:db8:0:1::/64", HOUR)?;
     kernel.ban("198.51.100.9", HOUR)?;
     kernel.firewall.allow(&["198.51.100.0/24".parse()?])?;
-    let Kernel { firewall, program } = kernel;
+    let Kernel { firewall, program, .. } = kernel;
     drop(firewall);
     let names = || -> Result<Vec<_>> {
         let mut names: Vec<_> =
@@ -83,7 +83,7 @@ fn not_committed(pins: &Path) -> Result<()> {
     fs::remove_dir(&blocked)?;
     let firewall = Xdp::open(&options(pins, 64, false))?;
     // The maps as that start found them, looked at by the program that ran before it.
-    let kernel = Kernel { firewall, program };
+    let kernel = Kernel { firewall, program, pins: pins.to_owned() };
     for source in ["192.0.2.7", "2001:db8:0:1::9"] {
         kernel.expect(DROP, source, 25)?;
         kernel.expect(PASS, source, 80)?;

@@ -221,14 +221,20 @@ impl Host {
         self.settle();
     }
 
+    /// The time, which is never the same.
+    fn stamp(&self) -> Timestamp {
+        self.steady.set(self.steady.get() + 1);
+        Timestamp::from_microsecond(self.now().as_micros()).unwrap()
+    }
+
     fn line(&mut self, message: &str) {
-        let at = Timestamp::from_microsecond(self.now().as_micros()).unwrap();
+        let at = self.stamp();
         self.write(&format!("{at} mail dovecot: {message}\n"));
     }
 
     /// Writes the first half of a line. The other comes with whatever is written next.
     fn half_a_line(&mut self, message: &str) {
-        let at = Timestamp::from_microsecond(self.now().as_micros()).unwrap();
+        let at = self.stamp();
         let line = format!("{at} mail dovecot: {message}\n");
         let (first, second) = line.split_at(line.len() / 2);
         self.write(first);

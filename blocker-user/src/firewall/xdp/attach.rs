@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::Ebpf;
 use aya::programs::{
     ProgramError, Xdp, XdpMode as KernelMode,
     links::{FdLink, LinkType},
@@ -14,7 +13,7 @@ use aya::programs::{
     xdp::{XdpError, XdpLink},
 };
 
-use super::{XdpMode, link, link::Link, start::Start};
+use super::{XdpMode, link, link::Link, load::Recipe, start::Start};
 use crate::firewall::{
     FirewallError,
     dispatcher::{self, Swap},
@@ -67,46 +66,86 @@ pub(super) fn resolve(names: &[String]) -> Result<Wanted, FirewallError> {
     }
 }
 
-/// How the program gets to an interface, and where it is remembered.
-pub(super) struct Means<'a> {
-    pub(super) mode: XdpMode,
-    pub(super) pins: &'a PinDir,
-    /// Whether the program copes with packets in several buffers.
-    pub(super) frags: bool,
-    /// The program once more, to be called by another one.
-    pub(super) extension: &'a dyn Fn() -> Result<Ebpf, FirewallError>,
-}
-
 /// Puts `program` on every interface of `wanted`, in the place of an earlier one where there
 /// is a link of ours. What this changes is noted in `start`, also where it fails halfway.
 pub(super) fn attach_all(
     program: &mut Xdp,
     wanted: &[Interface],
-    means: &Means<'_>,
+    recipe: &Recipe<'_>,
     start: &mut Start,
 ) -> Result<(), FirewallError> {
-    let mut links = link::all(means.pins.path())?;
+    let pins = recipe.pins;
+    let mut links = link::all(pins.path())?;
     for one in &mut links {
-        start.renamed.extend(follow_rename(one, means.pins));
+        start.renamed.extend(follow_rename(one, pins));
     }
     for interface in wanted {
         let name = &interface.name;
         let found = links.iter().position(|link| link.is_on(interface.index));
         if let Some(at) = found {
             let link = links.swap_remove(at);
-            warn_of_other_mode(&link, means.mode);
+            warn_of_other_mode(&link, recipe.options.mode);
             if let Some(link) = adopt(program, link)? {
                 start.adopted.push(link);
                 tracing::info!("{name}: replaced the attached program, bans stay in force");
                 continue;
             }
         }
-        match attach(program, interface, means)? {
-            Place::Own => start.attached.push(means.pins.link(name)),
+        match attach(program, interface, recipe)? {
+            Place::Own => start.attached.push(pins.link(name)),
             Place::Dispatcher(swap) => start.joined.push(swap),
         }
     }
     Ok(())
+}
+
+/// Where a program has taken the place of the one before it.
+#[derive(Default)]
+pub(super) struct Replaced {
+    /// Held open for the way back, which must not need a descriptor.
+    links: Vec<XdpLink>,
+    pub(super) joined: Vec<Swap>,
+}
+
+impl Replaced {
+    /// Puts `program` everywhere where the one with the id `before` runs: on links, and in the
+    /// dispatchers that are `served` with it. What was done by an error is noted all the same.
+    pub(super) fn replace(
+        &mut self,
+        program: &mut Xdp,
+        before: u32,
+        served: &[Interface],
+        recipe: &Recipe<'_>,
+    ) -> Result<(), FirewallError> {
+        for link in link::all(recipe.pins.path())? {
+            if link.program == before {
+                self.links.extend(adopt(program, link)?);
+            }
+        }
+        for interface in served {
+            self.joined.extend(join(interface, recipe)?);
+        }
+        Ok(())
+    }
+
+    /// Goes on past whatever cannot be put back.
+    pub(super) fn take_back(self, before: &mut Xdp) {
+        let mut failed = Vec::new();
+        for link in self.links {
+            failed.extend(before.attach_to_link(link).err().map(|error| error.to_string()));
+        }
+        for swap in self.joined.into_iter().rev() {
+            failed.extend(swap.undo().err().map(|error| error.to_string()));
+        }
+        for failure in failed {
+            tracing::warn!("putting the program back that ran before: {failure}");
+        }
+    }
+}
+
+/// `None` where `interface` has no dispatcher.
+fn join(interface: &Interface, recipe: &Recipe<'_>) -> Result<Option<Swap>, FirewallError> {
+    dispatcher::join(interface, recipe.features.frags, &|| recipe.extension())
 }
 
 /// Where the program has come to be.
@@ -184,11 +223,11 @@ fn adopt(program: &mut Xdp, link: Link) -> Result<Option<XdpLink>, FirewallError
 pub(super) fn attach(
     program: &mut Xdp,
     interface: &Interface,
-    means: &Means<'_>,
+    recipe: &Recipe<'_>,
 ) -> Result<Place, FirewallError> {
-    let &Means { mode, pins, frags, extension } = means;
+    let (mode, pins) = (recipe.options.mode, recipe.pins);
     let name = &interface.name;
-    if let Some(swap) = dispatcher::join(interface, frags, extension)? {
+    if let Some(swap) = join(interface, recipe)? {
         tracing::info!(
             "{name}: joined the dispatcher of libxdp, which runs in {} mode; see `xdp-loader status \
              {name}`",

@@ -91,6 +91,16 @@ impl<K: Pod, V: Pod> Bulk<K, V> {
 
     /// Every entry, each once; `None` where the kernel cannot, or there is no end to it.
     pub(super) fn entries(&self) -> Option<Vec<(K, V)>> {
+        self.read(usize::MAX)
+    }
+
+    /// Where the kernel cannot tell at once, it is taken for granted.
+    pub(super) fn has_more_than(&self, few: usize) -> bool {
+        self.read(few).is_none_or(|entries| entries.len() > few)
+    }
+
+    /// As [`Bulk::entries`], but ends when there are more than `enough`.
+    fn read(&self, enough: usize) -> Option<Vec<(K, V)>> {
         const ENOENT: i32 = 2;
         const ENOSPC: i32 = 28;
         let mut entries = Vec::new();
@@ -129,7 +139,7 @@ impl<K: Pod, V: Pod> Bulk<K, V> {
                 values.set_len(read);
             }
             entries.extend(keys.into_iter().zip(values));
-            if errno == Some(ENOENT) {
+            if errno == Some(ENOENT) || entries.len() > enough {
                 return Some(entries);
             }
             from = Some(to);

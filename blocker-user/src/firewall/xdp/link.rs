@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub(super) interface: Option<Interface>,
     /// The interface does not exist any more, in no namespace.
     pub(super) gone: bool,
+    /// The id of the program that runs there.
+    pub(super) program: u32,
     link: FdLink,
 }
 
@@ -58,7 +60,7 @@ impl Link {
         // Another network namespace may have the same index; it does not have the program.
         let interface = Interface::with_index(index)
             .filter(|interface| interface.xdp.is_some_and(|xdp| xdp.program == program));
-        Ok(Some(Self { pin, named, interface, gone: index == 0, link }))
+        Ok(Some(Self { pin, named, interface, gone: index == 0, program, link }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The pinned maps, typed.
 
+mod readers;
 mod recent;
 mod verdict;
 
@@ -24,6 +25,8 @@ use super::super::{
 };
 use super::batch::Bulk;
 use crate::time::LogTime;
+
+pub(super) use readers::{Pinned, Readers};
 
 /// `E2BIG` and `ENOSPC`: how hash maps and tries say that they are full.
 const FULL: [i32; 2] = [7, 28];
@@ -72,6 +75,11 @@ impl Maps {
         })
     }
 
+    /// Goes on with the settings that `before` has set.
+    pub(super) fn succeed(&mut self, before: &mut Self) {
+        self.set = before.set.take();
+    }
+
     pub(super) fn v4(&self) -> Result<Vec<(V4Key, Ban)>, FirewallError> {
         self.v4.entries()
     }
@@ -91,6 +99,21 @@ impl Maps {
 
     pub(super) fn put_v6(&self, keys: &[V6Key], bans: &[Ban]) -> usize {
         self.v6.bulk.update(keys, bans)
+    }
+
+    /// Sets all of them, at once as far as that goes.
+    pub(super) fn put_all_v4(&mut self, keys: &[V4Key], bans: &[Ban]) -> Result<(), FirewallError> {
+        let done = self.put_v4(keys, bans);
+        let mut rest = keys.iter().zip(bans).skip(done);
+        rest.try_for_each(|(key, ban)| self.put(&Slot::V4(*key), ban, &v4_subject(*key)))
+    }
+
+    pub(super) fn put_all_v6(&mut self, keys: &[V6Key], bans: &[Ban]) -> Result<(), FirewallError> {
+        let done = self.put_v6(keys, bans);
+        let mut rest = keys.iter().zip(bans).skip(done);
+        rest.try_for_each(|(key, ban)| {
+            self.put(&Slot::V6(*key), ban, &v6_subject(*key, ban.prefix_len))
+        })
     }
 
     pub(super) fn set_counters(&mut self, counters: Vec<Counters>) -> Result<(), FirewallError> {
@@ -317,12 +340,15 @@ fn enforced(subject: IpNet, ban: &Ban, clock: Clock) -> Enforced {
         order: Order {
             subject,
             banned_at: LogTime::from_secs(i64::from(ban.banned_at)),
-            expires: clock.wall(ban.expires_ns),
+            expires: clock.wall(ban.expires),
             attempts: u32::from(ban.attempts),
         },
         dropped_packets: ban.dropped_packets,
         dropped_bytes: ban.dropped_bytes,
-        last_seen: (ban.last_seen_ns != 0).then(|| clock.wall(ban.last_seen_ns)).flatten(),
+        // It was in the moment before the next one.
+        last_seen: (ban.last_seen != 0)
+            .then(|| clock.wall(ban.last_seen.saturating_add(1)))
+            .flatten(),
     }
 }
 

@@ -14,16 +14,16 @@ const WINDOW: usize = 4096;
 pub(super) struct Soonest {
     /// Deadlines and who is banned until then. Some of them may have been prolonged or lifted
     /// since; that is for the map to say.
-    ends: BTreeSet<(u64, IpNet)>,
+    ends: BTreeSet<(u32, IpNet)>,
     /// Every ban with an earlier deadline is among them.
-    horizon: u64,
+    horizon: u32,
 }
 
 impl Soonest {
     /// Remembers the soonest of `bans`, which are all there are.
-    pub(super) fn look(&mut self, bans: impl Iterator<Item = (u64, IpNet)>) {
+    pub(super) fn look(&mut self, bans: impl Iterator<Item = (u32, IpNet)>) {
         self.ends.clear();
-        self.horizon = u64::MAX;
+        self.horizon = u32::MAX;
         for ban in bans {
             if self.ends.len() < WINDOW {
                 self.ends.insert(ban);
@@ -40,7 +40,7 @@ impl Soonest {
     }
 
     /// A ban was set that may end sooner than those.
-    pub(super) fn set(&mut self, deadline: u64, subject: IpNet) {
+    pub(super) fn set(&mut self, deadline: u32, subject: IpNet) {
         if self.ends.is_empty() || deadline >= self.horizon {
             return;
         }
@@ -52,7 +52,7 @@ impl Soonest {
     }
 
     /// The soonest end; `None` when it takes another look to know.
-    pub(super) fn take(&mut self) -> Option<(u64, IpNet)> {
+    pub(super) fn take(&mut self) -> Option<(u32, IpNet)> {
         self.ends.pop_first()
     }
 }
@@ -72,8 +72,8 @@ mod tests {
     fn the_soonest_come_first_however_they_are_read() {
         let mut soonest = Soonest::default();
         assert_eq!(soonest.take(), None);
-        soonest.look((0..20_000_u32).map(|n| (u64::from(n) * 7919 % 20_000, subject(n))));
-        for end in 0..u64::try_from(WINDOW).unwrap() {
+        soonest.look((0..20_000_u32).map(|n| (n * 7919 % 20_000, subject(n))));
+        for end in 0..u32::try_from(WINDOW).unwrap() {
             assert_eq!(soonest.take().map(|(deadline, _)| deadline), Some(end));
         }
         assert_eq!(soonest.take(), None);
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_ban_that_ends_sooner_than_the_known_ones_goes_before_them() {
         let mut soonest = Soonest::default();
-        soonest.look((100..10_000).map(|n| (u64::from(n), subject(n))));
+        soonest.look((100..10_000).map(|n| (n, subject(n))));
         soonest.set(50, subject(1));
         soonest.set(9_000, subject(2));
         assert_eq!(soonest.take(), Some((50, subject(1))));
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn permanent_bans_go_last() {
         let mut soonest = Soonest::default();
-        soonest.look([(u64::MAX, subject(1)), (7, subject(2))].into_iter());
-        assert_eq!([soonest.take(), soonest.take()].map(|end| end.unwrap().0), [7, u64::MAX]);
+        soonest.look([(u32::MAX, subject(1)), (7, subject(2))].into_iter());
+        assert_eq!([soonest.take(), soonest.take()].map(|end| end.unwrap().0), [7, u32::MAX]);
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Start {
     /// Links that run the new program. They are held open, because the way back must not need
     /// a descriptor: running out of them is one way a start fails.
     pub(super) adopted: Vec<XdpLink>,
-    /// Dispatchers that call the new program, in the place of those that were there.
+    /// Dispatchers that call the new program, in the place of those that were there, in the
+    /// order in which they came: maps may have grown, and each of them been replaced again.
     pub(super) joined: Vec<Swap>,
     /// Pins, from and to.
     pub(super) renamed: Vec<(PathBuf, PathBuf)>,
@@ -66,7 +67,7 @@ impl Start {
                 failed.extend(program.attach_to_link(link).err().map(|error| error.to_string()));
             }
         }
-        for swap in self.joined {
+        for swap in self.joined.into_iter().rev() {
             failed.extend(swap.undo().err().map(|error| error.to_string()));
         }
         for (from, to) in self.renamed.iter().rev() {

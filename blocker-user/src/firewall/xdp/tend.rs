@@ -12,9 +12,10 @@ use std::{
 use aya::programs::Xdp;
 
 use super::{
-    attach::{self, Means, Place, Wanted},
+    attach::{self, Place, Wanted},
     link,
     link::Link,
+    load::Recipe,
 };
 use crate::firewall::{
     dispatcher,
@@ -100,8 +101,8 @@ impl Guard {
         told || self.looked_at.is_none_or(|at| at.elapsed() >= EVERY)
     }
 
-    pub(super) fn look(&mut self, program: &mut Xdp, means: &Means<'_>) {
-        let pins = means.pins;
+    pub(super) fn look(&mut self, program: &mut Xdp, recipe: &Recipe<'_>) {
+        let pins = recipe.pins;
         self.looked_at = Some(Instant::now());
         if !pins.in_use() {
             if !std::mem::replace(&mut self.detached, true) {
@@ -115,7 +116,7 @@ impl Guard {
         };
         self.trouble = None;
         for post in &mut self.posts {
-            post.look(&mut links, program, means);
+            post.look(&mut links, program, recipe);
         }
     }
 
@@ -128,8 +129,8 @@ impl Guard {
 }
 
 impl Post {
-    fn look(&mut self, links: &mut [Link], program: &mut Xdp, means: &Means<'_>) {
-        let pins = means.pins;
+    fn look(&mut self, links: &mut [Link], program: &mut Xdp, recipe: &Recipe<'_>) {
+        let pins = recipe.pins;
         let Self { index, .. } = *self;
         let named = index_of(&self.name);
         if let Some(live) = links.iter_mut().find(|link| index.is_some_and(|at| link.is_on(at))) {
@@ -161,7 +162,7 @@ impl Post {
                 self.say("does not exist; it is guarded as soon as it does".to_owned());
             }
             None => self.say("is gone, and guarded again when it is back".to_owned()),
-            Some(_) if self.lost => self.attach_again(links, program, means),
+            Some(_) if self.lost => self.attach_again(links, program, recipe),
             Some(_) => self.say(
                 "was detached by hand, and stays open until doveblock starts again".to_owned(),
             ),
@@ -176,7 +177,7 @@ impl Post {
         self.served
     }
 
-    fn attach_again(&mut self, links: &[Link], program: &mut Xdp, means: &Means<'_>) {
+    fn attach_again(&mut self, links: &[Link], program: &mut Xdp, recipe: &Recipe<'_>) {
         if self.failed_at.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
@@ -184,7 +185,7 @@ impl Post {
             interface.require_ethernet()?;
             // It may be guarded under another of its names.
             if !links.iter().any(|link| link.is_on(interface.index))
-                && let Place::Dispatcher(swap) = attach::attach(program, &interface, means)?
+                && let Place::Dispatcher(swap) = attach::attach(program, &interface, recipe)?
             {
                 swap.keep();
             }
@@ -198,7 +199,7 @@ impl Post {
                     "is there now, and guarded"
                 };
                 tracing::warn!("{}: {how}", self.name);
-                self.pin = means.pins.link(&interface.name);
+                self.pin = recipe.pins.link(&interface.name);
                 (self.name, self.index) = (interface.name, Some(interface.index));
                 (self.lost, self.failed_at, self.said) = (false, None, None);
             }

@@ -29,6 +29,12 @@ impl Room {
         mem::take(&mut self.evicted)
     }
 
+    /// What is remembered of a full map does not know of bans that were set past it, and is not
+    /// needed in a larger one.
+    pub(super) fn forget(&mut self) {
+        (self.v4, self.v6) = (Soonest::default(), Soonest::default());
+    }
+
     fn of(&mut self, slot: &Slot) -> &mut Soonest {
         match slot {
             Slot::V4(_) => &mut self.v4,
@@ -45,10 +51,10 @@ fn ban(order: &Order, clock: Clock, earlier: Option<&Ban>, serial: u8) -> Ban {
     // the statistics, not to the verdict.
     let counted = earlier.copied().unwrap_or(Ban { serial, ..Ban::default() });
     Ban {
-        expires_ns: clock.deadline(order.expires),
+        expires: clock.deadline(order.expires),
         dropped_packets: counted.dropped_packets,
         dropped_bytes: counted.dropped_bytes,
-        last_seen_ns: counted.last_seen_ns,
+        last_seen: counted.last_seen,
         banned_at: u32::try_from(order.banned_at.as_secs().max(0)).unwrap_or(u32::MAX),
         attempts: u16::try_from(order.attempts).unwrap_or(u16::MAX),
         prefix_len: order.subject.prefix_len(),
@@ -63,12 +69,14 @@ impl Xdp {
         let ban = ban(order, Clock::now(), earlier.as_ref(), self.next_serial()?);
         match self.maps.put(&slot, &ban, &order.subject) {
             Err(FirewallError::Full(_)) => {
-                self.make_room(&slot)?;
+                if !self.grow_for(&slot) {
+                    self.make_room(&slot)?;
+                }
                 self.maps.put(&slot, &ban, &order.subject)?;
             }
             result => result?,
         }
-        self.room.of(&slot).set(ban.expires_ns, order.subject);
+        self.room.of(&slot).set(ban.expires, order.subject);
         if earlier.is_none() && matches!(slot, Slot::Net { .. }) {
             self.settings.networks += 1;
         }
@@ -85,14 +93,16 @@ impl Xdp {
                 _ => single.push(order),
             }
         }
-        let (maps, serial) = (&self.maps, self.next_serial()?);
-        let done = put_all(&v4, serial, || maps.v4(), |keys, bans| maps.put_v4(keys, bans))?;
-        single.extend(v4.iter().skip(done).map(|(_, order)| *order));
-        let done = put_all(&v6, serial, || maps.v6(), |keys, bans| maps.put_v6(keys, bans))?;
-        single.extend(v6.iter().skip(done).map(|(_, order)| *order));
+        let serial = self.next_serial()?;
+        let v4 = Batch::new(&v4, serial, || self.maps.v4())?;
+        let v6 = Batch::new(&v6, serial, || self.maps.v6())?;
+        self.grow_to_hold(v4.total, v6.total);
+        let done = self.maps.put_v4(&v4.keys, &v4.bans);
+        single.extend(v4.orders.iter().skip(done));
+        let done = self.maps.put_v6(&v6.keys, &v6.bans);
+        single.extend(v6.orders.iter().skip(done));
         self.forget_verdicts()?;
-        // What is remembered of a full map does not know of these.
-        (self.room.v4, self.room.v6) = (Soonest::default(), Soonest::default());
+        self.room.forget();
         single.into_iter().try_for_each(|order| self.put_one(order))
     }
 
@@ -106,7 +116,7 @@ impl Xdp {
             while let Some((deadline, subject)) = self.room.of(slot).take() {
                 let soonest = Slot::of(&subject, self.options.ipv6_prefix);
                 // It may have been prolonged or lifted since.
-                if self.maps.get(&soonest)?.is_some_and(|ban| ban.expires_ns == deadline) {
+                if self.maps.get(&soonest)?.is_some_and(|ban| ban.expires == deadline) {
                     self.unban(&subject)?;
                     self.room.evicted.push(subject);
                     return Ok(());
@@ -117,36 +127,50 @@ impl Xdp {
     }
 }
 
-/// How many of `orders` are set, from the first one on.
-fn put_all<K: Copy + Eq + Hash>(
-    orders: &[(K, &Order)],
-    serial: u8,
-    read: impl Fn() -> Result<Vec<(K, Ban)>, FirewallError>,
-    put: impl Fn(&[K], &[Ban]) -> usize,
-) -> Result<usize, FirewallError> {
-    if orders.is_empty() {
-        return Ok(0);
-    }
-    let earlier: HashMap<K, Ban> = read()?.into_iter().collect();
-    let clock = Clock::now();
-    let (keys, bans): (Vec<K>, Vec<Ban>) = orders
-        .iter()
-        .map(|(key, order)| (*key, ban(order, clock, earlier.get(key), serial)))
-        .unzip();
-    Ok(put(&keys, &bans))
+/// Bans for one map, to be set at once.
+struct Batch<'a, K> {
+    orders: Vec<&'a Order>,
+    keys: Vec<K>,
+    bans: Vec<Ban>,
+    /// Entries of the map when they are set.
+    total: usize,
 }
 
-fn ends(maps: &Maps, slot: &Slot) -> Result<Vec<(u64, IpNet)>, FirewallError> {
+impl<'a, K: Copy + Eq + Hash> Batch<'a, K> {
+    fn new(
+        orders: &[(K, &'a Order)],
+        serial: u8,
+        read: impl Fn() -> Result<Vec<(K, Ban)>, FirewallError>,
+    ) -> Result<Self, FirewallError> {
+        let mut batch = Self { orders: Vec::new(), keys: Vec::new(), bans: Vec::new(), total: 0 };
+        if orders.is_empty() {
+            return Ok(batch);
+        }
+        let earlier: HashMap<K, Ban> = read()?.into_iter().collect();
+        batch.total = earlier.len();
+        let clock = Clock::now();
+        for (key, order) in orders {
+            let earlier = earlier.get(key);
+            batch.total += usize::from(earlier.is_none());
+            batch.orders.push(order);
+            batch.keys.push(*key);
+            batch.bans.push(ban(order, clock, earlier, serial));
+        }
+        Ok(batch)
+    }
+}
+
+fn ends(maps: &Maps, slot: &Slot) -> Result<Vec<(u32, IpNet)>, FirewallError> {
     Ok(match slot {
         Slot::V4(_) => {
-            maps.v4()?.into_iter().map(|(key, ban)| (ban.expires_ns, v4_subject(key))).collect()
+            maps.v4()?.into_iter().map(|(key, ban)| (ban.expires, v4_subject(key))).collect()
         }
         Slot::V6(_) => {
             let bans = maps.v6()?.into_iter();
-            bans.map(|(key, ban)| (ban.expires_ns, v6_subject(key, ban.prefix_len))).collect()
+            bans.map(|(key, ban)| (ban.expires, v6_subject(key, ban.prefix_len))).collect()
         }
         Slot::Net { .. } => {
-            maps.networks()?.into_iter().map(|(subject, ban)| (ban.expires_ns, subject)).collect()
+            maps.networks()?.into_iter().map(|(subject, ban)| (ban.expires, subject)).collect()
         }
     })
 }

@@ -28,6 +28,10 @@ impl FileId {
         fs::metadata(path).map(|metadata| Self::of(&metadata))
     }
 
+    pub(super) fn is_of(self, position: &FilePosition) -> bool {
+        self == Self { device: position.device, inode: position.inode }
+    }
+
     fn of(metadata: &fs::Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }

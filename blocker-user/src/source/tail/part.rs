@@ -70,7 +70,7 @@ fn packing(path: &Path) -> Option<Archive> {
 /// The file at `path` if it has at `position` what was read up to there.
 pub(super) fn plain(path: &Path, position: &FilePosition) -> io::Result<Option<LogFile>> {
     // An empty head is any file's: then only its number tells.
-    if position.head.len == 0 && !is_same(FileId::at(path)?, position) {
+    if position.head.len == 0 && !FileId::at(path)?.is_of(position) {
         return Ok(None);
     }
     let file = LogFile::open(path, None)?;
@@ -90,10 +90,6 @@ pub(super) fn plain(path: &Path, position: &FilePosition) -> io::Result<Option<L
     })
 }
 
-fn is_same(id: FileId, position: &FilePosition) -> bool {
-    id == FileId { device: position.device, inode: position.inode }
-}
-
 impl Packed {
     fn open(path: &Path) -> io::Result<Self> {
         let id = FileId::at(path)?;
@@ -104,7 +100,7 @@ impl Packed {
     fn from(path: &Path, position: &FilePosition) -> io::Result<Option<Self>> {
         let mut packed = Self::open(path)?;
         if position.head.len == 0 {
-            return Ok(is_same(packed.id, position).then_some(packed));
+            return Ok(packed.id.is_of(position).then_some(packed));
         }
         let mut chunk = [0; 16 * 1024];
         while packed.mark.read() < position.offset {

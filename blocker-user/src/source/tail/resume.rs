@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     super::{FilePosition, rotated},
-    file::LogFile,
+    file::{FileId, LogFile},
     part::{self, Part},
 };
 
@@ -36,16 +36,12 @@ pub(super) fn resume(path: &Path, positions: &[FilePosition]) -> Resumed {
     }
     let files = rotated(path, part::beside(path));
     for position in older {
-        let found = files.iter().find_map(|file| look(file, Part::from(file, position)));
-        resumed.backlog.extend(found);
+        resumed.backlog.extend(find(&files, position).map(|(_, part)| part));
     }
     if resumed.current.is_some() {
         return resumed;
     }
-    let found = files
-        .iter()
-        .enumerate()
-        .find_map(|(at, file)| Some((at, look(file, Part::from(file, newest))?)));
+    let found = find(&files, newest);
     match found {
         Some((at, part)) => {
             let newer: Vec<&PathBuf> = files.iter().skip(at + 1).collect();
@@ -69,6 +65,18 @@ pub(super) fn resume(path: &Path, positions: &[FilePosition]) -> Resumed {
         None => {}
     }
     resumed
+}
+
+/// The one of `files` that `position` is of, and which that is. The one with its number first:
+/// short files can begin alike.
+fn find(files: &[PathBuf], position: &FilePosition) -> Option<(usize, Part)> {
+    let mut order: Vec<(bool, usize, &PathBuf)> = files
+        .iter()
+        .enumerate()
+        .map(|(at, file)| (FileId::at(file).is_ok_and(|id| id.is_of(position)), at, file))
+        .collect();
+    order.sort_by_key(|(is_same, ..)| !is_same);
+    order.into_iter().find_map(|(_, at, file)| Some((at, look(file, Part::from(file, position))?)))
 }
 
 /// What a log was copied to before it was cut back to its beginning, from `position` on.

@@ -1,6 +1,6 @@
 //! libxdp's dispatcher: doveblock joins the programs that are there, and leaves them there.
 
-use std::path::Path;
+use std::{net::Ipv4Addr, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{
@@ -9,7 +9,9 @@ use blocker_tests::{
     greeter::Greeter,
     netns::{ATTACKER, Family, SECOND, SERVER_LINK, World},
     process::run,
+    recording::{Recording, probe},
 };
+use jiff::ZonedDateTime;
 use serde_json::json;
 
 use crate::drop::{MAIL, start};
@@ -63,6 +65,8 @@ pub(crate) fn joined() -> Result<String> {
     guards(&doveblock)?;
 
     ensure!(doveblock.stop()? == 0, "it does not stop well");
+    grows(&world)?;
+    components(&["doveblock", PASSING])?;
     leaves_no_trace_of_a_failed_start(&world)?;
     attacker.shut_out(MAIL)?;
 
@@ -72,8 +76,31 @@ pub(crate) fn joined() -> Result<String> {
     components(&[PASSING])?;
     attacker.probe(MAIL)?;
     xdp_loader(&world, &["unload", SERVER_LINK, "--all"])?;
-    let told = "joined, taken back, adopted after kill -9, carried along by xdp-loader, left";
+    let told =
+        "joined, taken back, adopted after kill -9, carried along by xdp-loader, grown, left";
     Ok(told.to_owned())
+}
+
+/// The dispatcher is replaced by one that calls the program with the larger maps.
+fn grows(world: &World) -> Result<()> {
+    let log = world.claim.dir().join("mail.log");
+    let strict = ["--mode", "aggressive", "--maxretry", "1"];
+    let mut doveblock = Doveblock::start(world, &log, &strict)?;
+    let now = ZonedDateTime::now();
+    // One more than there is room for at the beginning.
+    let lines = (0..4097).map(|number| probe(Ipv4Addr::from(0x0a00_0000 + number).into(), &now));
+    Recording::new(&log).append(&lines.collect::<String>())?;
+    doveblock.wait_for(&["there is more room"])?;
+    guards(&doveblock)?;
+    let [attacker, other] = [ATTACKER, SECOND].map(|host| Client::new(world, host, Family::V4));
+    attacker.shut_out(MAIL)?;
+    other.probe(MAIL)?;
+    doveblock.expect(&["ban", &other.address().to_string()])?;
+    other.shut_out(MAIL)?;
+    doveblock.expect(&["unban", &other.address().to_string()])?;
+    other.probe(MAIL)?;
+    ensure!(doveblock.stop()? == 0, "it does not stop well");
+    Ok(())
 }
 
 /// Loopback, which comes second, has no native mode.

@@ -142,6 +142,7 @@ fn what_once_went_wrong() {
             Login { client: 2, connection: 0, name: "alice" },
             Kill,
         ],
+        vec![Rotate, Half, Rotate, Half, Half, Keep, Kill, Rotate],
     ] {
         same(&steps).unwrap();
     }

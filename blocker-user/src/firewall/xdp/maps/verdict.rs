@@ -31,7 +31,7 @@ impl Maps {
             IpNet::V6(v6) => IpNet::new(v6.addr().into(), ipv6_prefix).unwrap_or(*host),
         };
         let ban = self.get(&Slot::of(&subject, ipv6_prefix))?;
-        Ok(ban.is_some_and(|ban| Clock::is_ahead(ban.expires_ns)))
+        Ok(ban.is_some_and(|ban| Clock::is_ahead(ban.expires)))
     }
 
     /// An ended ban says nothing about a wider one, so the search goes on behind it.
@@ -42,7 +42,7 @@ impl Maps {
             let Some(ban) = absent_is_none(found, "look a banned network up")? else {
                 return Ok(false);
             };
-            if Clock::is_ahead(ban.expires_ns) {
+            if Clock::is_ahead(ban.expires) {
                 return Ok(true);
             }
             let Some(wider) = ban.prefix_len.checked_sub(1) else { return Ok(false) };
