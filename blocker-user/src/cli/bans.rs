@@ -82,10 +82,7 @@ fn ban_one(client: &Client, order: &BanRequest) -> Result<(), VerbError> {
 
 fn ban_many(client: &Client, order: &BanManyRequest) -> Result<(), VerbError> {
     let BannedMany { banned, expires_at, not_banned } = client.post("/v1/bans", order)?;
-    output::text_out(&format!(
-        "banned {banned} addresses and networks {}\n",
-        until(expires_at)
-    ))?;
+    output::text_out(&format!("banned {banned} addresses and networks {}\n", until(expires_at)))?;
     if !not_banned.is_empty() {
         let names: Vec<String> =
             not_banned.into_iter().map(|NotBanned { ip, why }| format!("{ip} ({why})")).collect();

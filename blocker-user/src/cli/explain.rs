@@ -85,8 +85,14 @@ fn write(text: &mut String, of: &Explained) -> std::fmt::Result {
 }
 
 fn write_ban(text: &mut String, ban: &BanInForce) -> std::fmt::Result {
-    let end = ban.expires_at.as_ref().map_or("It has no end".to_owned(), |at| format!("It ends at {at}"));
-    writeln!(text, "  Since {}, because of {}. {end}.", ban.banned_at, output::visible(&ban.cause))?;
+    let end =
+        ban.expires_at.as_ref().map_or("It has no end".to_owned(), |at| format!("It ends at {at}"));
+    writeln!(
+        text,
+        "  Since {}, because of {}. {end}.",
+        ban.banned_at,
+        output::visible(&ban.cause)
+    )?;
     match ban.attempts {
         0 => {}
         1 => writeln!(text, "  One failure made the ban.")?,

@@ -30,7 +30,11 @@ pub(super) fn visible(text: &str) -> String {
             || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}')
     };
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if is_hidden(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+        if is_hidden(c) {
+            shown.extend(c.escape_unicode())
+        } else {
+            shown.push(c)
+        }
         shown
     })
 }

@@ -40,7 +40,9 @@ pub(super) fn run(args: &TopArgs) -> Result<(), VerbError> {
         match terminal.wait(args.interval)? {
             Input::Quit => return Ok(()),
             Input::Resized => {}
-            Input::Nothing => watch.look(client.get::<Top>("/v1/top").map_err(|error| error.to_string())),
+            Input::Nothing => {
+                watch.look(client.get::<Top>("/v1/top").map_err(|error| error.to_string()))
+            }
         }
     }
 }

@@ -93,8 +93,7 @@ pub(super) async fn answer_scrape(
         return answer(context, None, request).await;
     }
     let error = "there is GET /metrics here, and everything else on the control socket";
-    let mut response =
-        respond(json(Failure { error: error.to_owned() }), JSON);
+    let mut response = respond(json(Failure { error: error.to_owned() }), JSON);
     *response.status_mut() = StatusCode::NOT_FOUND;
     Ok(response)
 }
@@ -158,10 +157,7 @@ async fn route(
     }
 }
 
-async fn body<T: DeserializeOwned>(
-    request: Request<Incoming>,
-    most: usize,
-) -> Result<T, Refusal> {
+async fn body<T: DeserializeOwned>(request: Request<Incoming>, most: usize) -> Result<T, Refusal> {
     let invalid = |error: String| Refusal::Invalid(format!("the request body: {error}"));
     let limited = Limited::new(request.into_body(), most);
     // Read to its end or not at all: half a request is none.

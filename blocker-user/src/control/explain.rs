@@ -26,9 +26,9 @@ pub(super) async fn explain(
     context: &Arc<Context>,
     query: Option<&str>,
 ) -> Result<Explained, Refusal> {
-    let ip = query.and_then(|query| query::value(query, "ip")).ok_or_else(|| {
-        Refusal::Invalid("name an address: /v1/explain?ip=192.0.2.7".to_owned())
-    })?;
+    let ip = query
+        .and_then(|query| query::value(query, "ip"))
+        .ok_or_else(|| Refusal::Invalid("name an address: /v1/explain?ip=192.0.2.7".to_owned()))?;
     let shown = context.shown();
     let (asked, subject) = subject(&shown.policy, &ip)?;
     let known = ask(context, |reply| Command::Explain { asked, subject, reply }).await?;
@@ -156,9 +156,8 @@ fn why_not(explained: &Explained, knowledge: &Knowledge, shown: &Shown) -> Vec<S
         why.push(format!("its last ban ended at {at}: {how}"));
     }
     match &knowledge.failures {
-        Some(Failures { count, maxretry, .. }) => why.push(format!(
-            "too few failures: {count} within findtime, and {maxretry} make a ban"
-        )),
+        Some(Failures { count, maxretry, .. }) => why
+            .push(format!("too few failures: {count} within findtime, and {maxretry} make a ban")),
         None if explained.lines.is_empty() => {
             why.push("nothing it did is known to have counted as a failure".to_owned());
         }

@@ -6,9 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     answer::{Refusal, ask, read},
-    api::{
-        BanManyRequest, BanRequest, Banned, BannedMany, NotBanned, UnbanRequest, Unbanned,
-    },
+    api::{BanManyRequest, BanRequest, Banned, BannedMany, NotBanned, UnbanRequest, Unbanned},
     context::Context,
     who,
 };
@@ -88,10 +86,10 @@ pub(super) async fn ban_many(
         tracing::info!("ban {} addresses and networks is asked for: {reason:?}", subjects.len());
     }
     let banned = ask(context, |reply| Command::BanMany { subjects, bantime, by, reply }).await?;
-    let not_banned = banned.spared.iter().map(|(asked, why)| NotBanned {
-        ip: show(asked),
-        why: why.to_string(),
-    });
+    let not_banned = banned
+        .spared
+        .iter()
+        .map(|(asked, why)| NotBanned { ip: show(asked), why: why.to_string() });
     Ok(BannedMany {
         banned: banned.banned,
         expires_at: banned.expires.map(|end| end.to_string()),

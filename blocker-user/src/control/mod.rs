@@ -29,9 +29,9 @@ mod server;
 mod show;
 mod signals;
 mod socket;
-mod who;
 #[cfg(test)]
 mod tests;
+mod who;
 
 pub use answer::ROUTES;
 pub use client::{Client, ClientError};

@@ -161,8 +161,7 @@ async fn converse(stream: UnixStream, context: Arc<Context>) {
 /// How requests are read, wherever they come from.
 pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http
-        .timer(TokioTimer::new())
+    http.timer(TokioTimer::new())
         .keep_alive(false)
         .header_read_timeout(HEADERS_LIMIT)
         .max_buf_size(MAX_HEADERS);

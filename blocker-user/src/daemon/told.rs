@@ -30,7 +30,9 @@ impl Core {
         outcome: &Outcome,
     ) {
         let verdict = match outcome {
-            Outcome::Counted { attempts, maxretry, .. } => format!("counted, {attempts} of {maxretry}"),
+            Outcome::Counted { attempts, maxretry, .. } => {
+                format!("counted, {attempts} of {maxretry}")
+            }
             Outcome::Banned(_) => "banned".to_owned(),
             Outcome::Prolonged(_) => "ban prolonged".to_owned(),
             Outcome::AlreadyBanned { .. } => "banned already".to_owned(),

@@ -111,8 +111,7 @@ mod tests {
         }
         assert!(trail.steps(&client(0)).is_empty() && trail.steps(&client(2)).is_empty());
         assert!(trail.steps(&client(9))[0].text.chars().count() <= LONGEST + 1);
-        let kept: Vec<i64> =
-            trail.steps(&client(1)).iter().map(|step| step.at.as_secs()).collect();
+        let kept: Vec<i64> = trail.steps(&client(1)).iter().map(|step| step.at.as_secs()).collect();
         assert_eq!(kept.len(), MOST_STEPS);
         assert_eq!((kept[0], kept[MOST_STEPS - 1]), (12, 19));
     }

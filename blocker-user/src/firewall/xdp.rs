@@ -28,8 +28,8 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Firewall, FirewallError, Order, Rules, View, dispatcher::Swap, events, features::Features, interface,
-    layers, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace::Tracer,
+    Firewall, FirewallError, Order, Rules, View, dispatcher::Swap, events, features::Features,
+    interface, layers, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace::Tracer,
 };
 use attach::Wanted;
 use capacity::Capacity;

@@ -91,8 +91,7 @@ fn step(row: &Row<'_>) -> Result<Step> {
 /// [`Batch::forget_before`] is forgotten, and what led to those bans with it.
 pub(super) fn put(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
     let mut forget = transaction.prepare("DELETE FROM steps WHERE subject = ?1")?;
-    let mut put =
-        transaction.prepare("INSERT INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut put = transaction.prepare("INSERT INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let with_steps = batch.bans.iter().filter_map(|(subject, ban)| {
         let steps = &ban.as_ref()?.steps;
         (!steps.is_empty()).then_some((show(subject), steps))

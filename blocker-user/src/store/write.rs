@@ -141,7 +141,8 @@ impl Writer {
 fn put(connection: &mut Connection, batch: &Batch) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if batch.all {
-        transaction.execute_batch("DELETE FROM bans; DELETE FROM places; DELETE FROM jail; DELETE FROM steps; \
+        transaction.execute_batch(
+            "DELETE FROM bans; DELETE FROM places; DELETE FROM jail; DELETE FROM steps; \
              DELETE FROM endings",
         )?;
     }

@@ -114,7 +114,8 @@ fn list(world: &World) -> Result<()> {
     let doveblock = start(world, &["--ignoreip", "203.0.113.9"])?;
     let attacker = Client::new(world, ATTACKER, Family::V4);
     let second = Client::new(world, SECOND, Family::V6);
-    let mut text = format!("# a list\n{}\n{} # v6\n203.0.113.9\n", attacker.address(), second.address());
+    let mut text =
+        format!("# a list\n{}\n{} # v6\n203.0.113.9\n", attacker.address(), second.address());
     for n in 0..10_000_u32 {
         text += &format!("{}\n", IpAddr::from((0x0b00_0000 + n).to_be_bytes()));
     }
@@ -143,7 +144,8 @@ fn reload(world: &World) -> Result<()> {
     let config = world.claim.dir().join("doveblock.conf");
     let path = config.display().to_string();
     let write = |maxretry: &str, port: &str, more: &str| -> Result<()> {
-        let text = format!("[dovecot]\nmode = aggressive\nmaxretry = {maxretry}\nport = {port}\n{more}");
+        let text =
+            format!("[dovecot]\nmode = aggressive\nmaxretry = {maxretry}\nport = {port}\n{more}");
         Ok(fs::write(&config, text)?)
     };
     write("3", "4190", "")?;

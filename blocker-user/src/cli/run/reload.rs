@@ -61,11 +61,8 @@ fn fresh(args: RunArgs, started: &Settings, remote: &Remote) -> Result<Fresh, Ve
     };
     let policy = Policy { ipv6_prefix, max_tracked, increment, ..config.settings.policy() };
     let sources = config.logs.iter().map(|log| (log.to_string(), log.clone())).collect();
-    let shown = Shown {
-        policy: policy.clone(),
-        max_bans: started.max_bans.get(),
-        ..shown(&config)
-    };
+    let shown =
+        Shown { policy: policy.clone(), max_bans: started.max_bans.get(), ..shown(&config) };
     let rules = Rules {
         ports: options.ports,
         udp_ports: options.udp_ports,

@@ -56,8 +56,10 @@ fn numbers(watch: &Watch) -> Vec<Line<'static>> {
     vec![
         Line::raw(format!("doveblock {}  {}  {attached}", status.version, status.mode)),
         Line::styled(
-            format!("dropped  {}/s  {} B/s  {} in all", rates.packets, rates.bytes,
-                status.counters.dropped_packets),
+            format!(
+                "dropped  {}/s  {} B/s  {} in all",
+                rates.packets, rates.bytes, status.counters.dropped_packets
+            ),
             Style::new().add_modifier(Modifier::BOLD),
         ),
         Line::raw(format!(

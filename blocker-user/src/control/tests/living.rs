@@ -226,7 +226,10 @@ fn every_answer_is_as_it_is_described() {
     living.post("/v1/ban", &json!({"ip": "198.51.0.0/16", "for": "-1"}));
     let many = json!({"ips": ["192.0.2.9", "198.51.100.9"], "reason": "a list"});
     let banned = living.post("/v1/bans", &many);
-    assert_eq!((&banned["banned"], &banned["not_banned"][0]["ip"]), (&json!(1), &json!("198.51.100.9")));
+    assert_eq!(
+        (&banned["banned"], &banned["not_banned"][0]["ip"]),
+        (&json!(1), &json!("198.51.100.9"))
+    );
     let status = living.get("/v1/status");
     assert_eq!(status["currently_banned"], 4);
     assert_eq!(living.get("/v1/bans").as_array().unwrap().len(), 4);
@@ -273,8 +276,9 @@ fn a_ban_is_explained_by_its_lines_after_a_restart_too() {
 #[test]
 fn ten_thousand_are_banned_and_lifted_by_one_request_each() {
     let living = Living::new();
-    let ips: Vec<String> =
-        (0..10_000_u32).map(|n| IpAddr::from((0x0a00_0000 + n).to_be_bytes()).to_string()).collect();
+    let ips: Vec<String> = (0..10_000_u32)
+        .map(|n| IpAddr::from((0x0a00_0000 + n).to_be_bytes()).to_string())
+        .collect();
     assert_eq!(living.post("/v1/bans", &json!({ "ips": ips }))["banned"], 10_000);
     assert_eq!(living.get("/v1/status")["currently_banned"], 10_000);
     assert_eq!(living.post("/v1/unban", &json!({ "ips": ips }))["lifted"], 10_000);
