@@ -14,10 +14,27 @@ that the program judges by; `doveblock rules` prints the same, `--format json` f
 Words mean something in one place only: a user name that looks like them counts for nothing.
 Where Dovecot 2.4 writes an event code behind its words, the code is believed instead.
 
-Accounts that may not log in never count: `login disabled`, `user disabled`, `password expired`,
-with whatever number of attempts, since the number does not tell at whose account they were. Only
-where 2.4 says that some of them succeeded (`1/12 successful auths`) are the others known for
-guesses. With `auth_verbose = yes` each wrong password has a line of its own and counts by that.
+Accounts that may not log in do not count: `login disabled`, `user disabled`, `password expired`.
+Guesses before them do where 2.4 says how many there were (`1/12 successful auths`, or
+`user disabled, 12 attempts`, of which the last was at that account), if they were more than two.
+2.3 gives no number there, so whoever ends a connection on an account of a `deny` passdb hides what
+he guessed before. Set `auth_verbose = yes`: each wrong password then has a line of its own, and
+counts by that.
+
+## What a login takes back
+
+With `count = attempts`, a login takes back the failures for its own name on its connection, three
+at most: a typo before the right password, a password database that does not know the user before
+one that does. PAM's own lines name no connection; those for that name from that address in the
+three minutes before are taken back, unless their connection has ended since. Failures for other
+names stay, or whoever has an account could guess at those of others for ever. So these stay too:
+
+- of a name that Dovecot changes on the way, as an alias whose login names the account behind it.
+  Only a domain may be added or left out. Where the first of two password databases knows no
+  aliases, each login by one leaves an `unknown user` with `auth_verbose = yes`: leave that off,
+  or put the database first that knows them;
+- of a master whose password 2.4 checks in a worker (PAM, SQL): its lines do not tell that it was
+  a master's.
 ";
 
 fn place(place: Place) -> &'static str {

@@ -317,6 +317,13 @@ fn options_of_fail2ban_regex_are_taken_or_answered() {
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{option:?}");
         assert!(ended.err.contains(remedy), "{option:?}: {}", ended.err);
     }
+    for option in ["-V", "--version"] {
+        let ended = logs.regex(&[option]);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{option}");
+        assert!(ended.has(env!("CARGO_PKG_VERSION")), "{option}: {}", ended.out);
+    }
+    let with_logtype = logs.regex(&["mail.log", "dovecot[mode=aggressive, logtype=journal]"]);
+    assert!(with_logtype.has("1: 1 matched"), "{}", with_logtype.err);
     let verbose = logs.regex(&["mail.log", AGGRESSIVE, "-v"]);
     assert!(verbose.has("        0  2026-11-24T17:00:00"), "{}", verbose.out);
     let berlin = logs.regex(&["mail.log", AGGRESSIVE, "--timezone=UTC+0100"]);

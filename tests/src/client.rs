@@ -156,6 +156,31 @@ impl<'a> Client<'a> {
         Ok(accepted)
     }
 
+    /// Names and passwords on one IMAP connection, one after the other. Returns whether the
+    /// server accepted the last.
+    pub fn try_in_turn(&self, credentials: &[(&str, &str)]) -> Result<bool> {
+        let mut stream = self.connect(Protocol::Imap.port())?;
+        read_line(&mut stream)?;
+        let mut accepted = false;
+        for (user, password) in credentials {
+            say(&mut stream, &format!("a LOGIN {user} {password}"))?;
+            accepted = answer(&mut stream, "a OK", "a NO")?;
+        }
+        say(&mut stream, "b LOGOUT")?;
+        drain(&mut stream)?;
+        Ok(accepted)
+    }
+
+    /// A wrong password that is the last thing the server hears: the ban for it cuts the
+    /// connection off, which nobody would hang up then. It stays open as long as it is held.
+    #[must_use = "the connection ends when it is dropped"]
+    pub fn last_guess(&self) -> Result<TcpStream> {
+        let mut stream = self.connect(Protocol::Imap.port())?;
+        read_line(&mut stream)?;
+        say(&mut stream, "a LOGIN alice letmein")?;
+        Ok(stream)
+    }
+
     /// A guess that is expected to be wrong.
     pub fn guess(&self, protocol: Protocol) -> Result<()> {
         if self.log_in(protocol, "alice", "letmein")? {

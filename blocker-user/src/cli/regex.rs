@@ -29,6 +29,8 @@ use words::Words;
 
 #[derive(Args, Debug)]
 #[command(
+    // As `fail2ban-regex` has it.
+    version,
     override_usage = "doveblock regex [OPTIONS] LOG... [FILTER [IGNOREREGEX]]",
     after_help = HELP
 )]

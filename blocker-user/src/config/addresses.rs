@@ -29,7 +29,9 @@ pub fn parse_ignore_list(text: &str) -> Result<Vec<Ignored>, Invalid> {
     let parse = |item: &str| match parse_network(item) {
         Ok(net) => Ok(Ignored::Net(net)),
         Err(_) if is_host_name(item) => Ok(Ignored::Name(item.to_ascii_lowercase())),
-        Err(Invalid(what)) => Err(Invalid(format!("{what}, nor a host name (mail.example.org)"))),
+        Err(Invalid { what, .. }) => {
+            Err(Invalid::of(item, format!("{what}, nor a host name (mail.example.org)")))
+        }
     };
     items.map(parse).collect()
 }

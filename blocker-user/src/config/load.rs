@@ -12,7 +12,7 @@ use super::{
     ini::{DEFAULT, Entry, Section},
     merge::Merged,
     options::{self, Fail2ban, OPTIONS, Opt},
-    unused,
+    unused, values,
 };
 
 /// The only jail there is.
@@ -114,6 +114,7 @@ pub fn load(sources: &Sources) -> Loaded {
     loaded.faults.extend(loaded.settings.faults_of_patterns());
     loaded.name_unknown(&merged, headings);
     loaded.compare_mode_with_filter(&merged);
+    loaded.name_unknown_of_filter(&merged);
     if let Some(dir) = &sources.fail2ban {
         loaded.compare_with_fail2ban(dir, &merged);
     }
@@ -145,9 +146,11 @@ impl Loaded {
                 self.origins.insert(option.name, Origin::File(entry.place));
             }
             Err(what) => {
-                let first = text.lines().next();
-                let place = first.map_or(&entry.place, |line| &line.place);
-                let mark = first.map(|line| line.text.clone()).unwrap_or_default();
+                let has = |part: &str| text.lines().find(|line| line.text.contains(part));
+                let line = what.part.as_deref().and_then(has).or_else(|| text.lines().next());
+                let place = line.map_or(&entry.place, |line| &line.place);
+                let mark = what.part.clone().or_else(|| line.map(|line| line.text.clone()));
+                let mark = mark.unwrap_or_default();
                 let default = option.shown(&Settings::default());
                 let default = default.lines().next().map(|text| format!("; its default is {text}"));
                 let todo = format!(
@@ -245,6 +248,18 @@ impl Loaded {
             );
             let todo = "take filter out, or write filter = dovecot[mode=%(mode)s]";
             self.faults.push(Fault::warning(what, todo).at(&mode.place).option("mode"));
+        }
+    }
+
+    /// fail2ban passes any option on to the file of the filter, which is not read here.
+    fn name_unknown_of_filter(&mut self, merged: &Merged) {
+        let Some(filter) = merged.get(JAIL, "filter") else { return };
+        let text = merged.resolve(JAIL, filter).map(|text| text.joined()).unwrap_or_default();
+        for name in values::unknown_filter_options(&text) {
+            let what = format!("the filter has no option {name} here: it does nothing");
+            let todo = "the filter's option is mode; logtype may stand there too, and is found out \
+                        line by line";
+            self.faults.push(Fault::warning(what, todo).at(&filter.place).option("filter"));
         }
     }
 

@@ -39,12 +39,21 @@ pub use values::parse_findtime;
 
 /// Text that is not what the option takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(String);
+#[error("{what}")]
+pub struct Invalid {
+    what: String,
+    /// As much of the text as is at fault, where that is known.
+    part: Option<String>,
+}
 
 impl Invalid {
     fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self { what: what.into(), part: None }
+    }
+
+    /// Of a list, which may have many lines, this entry is at fault.
+    fn of(part: &str, what: impl Into<String>) -> Self {
+        Self { part: Some(part.to_owned()), ..Self::new(what) }
     }
 }
 

@@ -81,7 +81,7 @@ fn parse_range(item: &str) -> Result<PortRange, Invalid> {
         }
     };
     if first > last {
-        return Err(Invalid::new(format!("the range {item} ends before it begins")));
+        return Err(Invalid::of(item, format!("the range {item} ends before it begins")));
     }
     Ok(PortRange { first, last })
 }
@@ -92,10 +92,13 @@ fn parse_port(text: &str) -> Result<u16, Invalid> {
     }
     match text.parse() {
         Ok(port @ 1..) => Ok(port),
-        _ => Err(Invalid::new(format!(
-            "{text:?} is not a port; write a number from 1 to 65535, a range (993:995), or a mail \
-             service (imap, imaps, pop3, pop3s, smtp, submission, submissions, sieve)"
-        ))),
+        _ => {
+            let what = format!(
+                "{text:?} is not a port; write a number from 1 to 65535, a range (993:995), or a \
+                 mail service (imap, imaps, pop3, pop3s, smtp, submission, submissions, sieve)"
+            );
+            Err(Invalid::of(text, what))
+        }
     }
 }
 

@@ -251,6 +251,25 @@ fn what_fail2ban_would_not_do_either_is_said() {
 }
 
 #[test]
+fn an_option_of_the_filter_that_does_nothing_is_named() {
+    let said = |filter: &str| {
+        let jail = format!("[dovecot]\nfilter = {filter}\n");
+        let dir = tree(&[("jail.local", jail.as_bytes())]);
+        show(load_tree(dir.path()).warnings())
+    };
+    assert_eq!(said("dovecot[mode=aggressive, logtype=journal]"), "");
+    let typo = said("dovecot[mde=aggressive]");
+    assert!(typo.contains("no option mde") && typo.contains("jail.local:2"), "{typo}");
+}
+
+#[test]
+fn a_fault_in_a_list_of_several_lines_is_shown_in_its_own() {
+    let faults = own("[DEFAULT]\nignoreip = 192.0.2.1\n    192.0.2.300 192.0.2.2\n");
+    assert_errors(&faults, &["3 ignoreip: \"192.0.2.300\" is neither"]);
+    assert!(show(faults.errors()).contains("d.conf:3:5"), "{}", show(faults.errors()));
+}
+
+#[test]
 fn circles_end() {
     assert_errors(&own("[dovecot]\nport = %(port)s\n"), &["2 port: %(port)s refers to itself"]);
     let long: String = (1..20).map(|n| format!("a{n} = %(a{})s\n", n + 1)).collect();

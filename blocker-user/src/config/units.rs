@@ -68,7 +68,7 @@ pub fn parse_bantime(text: &str) -> Result<Bantime, Invalid> {
         return Ok(Bantime::Forever);
     }
     let span = parse_span(text)
-        .map_err(|Invalid(error)| Invalid(format!("{error}; a ban without end is written -1")))?;
+        .map_err(|error| Invalid::new(format!("{error}; a ban without end is written -1")))?;
     match span {
         Duration::ZERO => {
             Err(Invalid::new("a ban of no length bans nobody; write -1 for one without end"))

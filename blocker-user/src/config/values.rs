@@ -132,9 +132,21 @@ pub(super) fn filter(text: &str) -> Result<Mode, Invalid> {
              go into failregex"
         )));
     }
-    let mut modes = options.split(',').filter_map(|option| option.split_once('='));
-    let mode = modes.rfind(|(name, _)| name.trim() == "mode");
+    let mode = filter_options(options).rfind(|(name, _)| *name == "mode");
     mode.map_or(Ok(Mode::Normal), |(_, mode)| mode_of(mode.trim().trim_matches(['"', '\''])))
+}
+
+/// Those in the brackets of `filter` that nothing here is set by, other than `logtype`: how a
+/// log is written is found line by line.
+pub(super) fn unknown_filter_options(filter: &str) -> Vec<&str> {
+    let options = filter.split_once('[').map_or("", |(_, options)| options);
+    let names = filter_options(options).map(|(name, _)| name);
+    names.filter(|name| !["mode", "logtype"].contains(name)).collect()
+}
+
+fn filter_options(options: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+    let options = options.split(',').filter_map(|option| option.split_once('='));
+    options.map(|(name, value)| (name.trim(), value))
 }
 
 pub(super) fn mode_of(text: &str) -> Result<Mode, Invalid> {
@@ -199,6 +211,9 @@ mod tests {
     fn a_filter_says_the_mode() {
         assert_eq!(filter("dovecot"), Ok(Mode::Normal));
         assert_eq!(filter("dovecot[mode=\"aggressive\", logtype=file]"), Ok(Mode::Aggressive));
+        assert_eq!(unknown_filter_options("dovecot"), [""; 0]);
+        assert_eq!(unknown_filter_options("dovecot[mode=normal, logtype=file]"), [""; 0]);
+        assert_eq!(unknown_filter_options("dovecot[mde = x,maxlines=2]"), ["mde", "maxlines"]);
         assert!(filter("sshd[mode=aggressive]").is_err());
         assert!(filter("dovecot[mode=extra]").is_err());
     }

@@ -240,7 +240,8 @@ fn master_login(message: &[u8]) -> Option<Name> {
 /// the end from `  user=` on can be missing. NAME can imitate the rest, but it must then stand
 /// on both sides alike: only an address with that on both sides counts, and only if it is the
 /// one that does. A name can be made so that two readings are whole; such a line says nothing,
-/// and the login process's own line counts the guess.
+/// and the login process's own line counts the guess. Where they differ in the name alone, it
+/// names nobody.
 pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
     const HOST: &[u8] = b" rhost=";
     let (module, rest) = split_at(without_level(message), b": authentication failure; ")?;
@@ -248,7 +249,7 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
         return None;
     }
     let (_, names) = split_at(rest, b" tty=dovecot ruser=")?;
-    let mut found = None;
+    let mut found: Option<(IpAddr, Option<Name>)> = None;
     for at in find_iter(names, HOST) {
         let (Some(name), Some(host)) = (names.get(..at), names.get(at + HOST.len()..)) else {
             continue;
@@ -260,12 +261,16 @@ pub(super) fn judge_pam(message: &[u8]) -> Option<Event> {
         let user = tail.trim_ascii_start().strip_prefix(b"user=");
         // Linux-PAM leaves a blank where it has no second name to write.
         if tail.trim_ascii_end().is_empty() || name.is_empty() || user == Some(name) {
-            if found.is_some_and(|other| other != ip) {
-                return None;
-            }
-            found = Some(ip);
+            let name = Name::new(name).or_else(|| Name::new(user?));
+            found = match found {
+                None => Some((ip, name)),
+                Some((other, _)) if other != ip => return None,
+                Some((_, other)) => Some((ip, name.filter(|_| name == other))),
+            };
         }
     }
     let guesses = Guesses::One { passdb: Passdb::named(module) };
-    found.map(|ip| Event::Failure(Failure { guesses, ..Failure::new(ip, &PAM_MODULE) }))
+    found.map(|(ip, name)| {
+        Event::Failure(Failure { guesses, name, ..Failure::new(ip, &PAM_MODULE) })
+    })
 }

@@ -44,10 +44,7 @@ const ENDED: [&[u8]; 5] = [
 const NOT_THE_CLIENT: [&[u8]; 4] =
     [b"queue full", b"Shutting down", b"shutting down", b"Auth process broken"];
 /// Reasons and codes for which no number of attempts is guilt.
-const SERVERS: [&[u8]; 11] = [
-    // Whether attempts of it were at other accounts, the line does not tell; that of their
-    // password database does.
-    b"user_disabled",
+const SERVERS: [&[u8]; 10] = [
     // Those behind a right password.
     b"login_disabled",
     b"password_expired",
@@ -60,6 +57,9 @@ const SERVERS: [&[u8]; 11] = [
     b"connection_limit",
     b"proxy_dest_connect_failed",
 ];
+/// The code of an account that is refused whatever the password is. The names of some are easily
+/// guessed (root where a `deny` passdb has it), so it must not hide the attempts before it.
+const USER_DISABLED: &[u8] = b"user_disabled";
 /// What OpenSSL begins its errors with.
 const OPENSSL: &[u8] = b"SSL routines:";
 /// TLS alerts by which a client says that it does not like the server's certificate: after
@@ -88,6 +88,8 @@ pub(super) fn judge(message: &[u8], check: SessionCheck) -> Option<Event> {
     let failed = match tries.failed {
         // It let the client in as often as the host behind it did not.
         Some(failed) if *rule == PROXY_AUTH_FAILED => Some(failed + tries.successes),
+        // The last one was at that account.
+        Some(failed) if contains(words, USER_DISABLED) => Some(failed.saturating_sub(1)),
         failed => failed,
     };
     // Hidden guesses without a number: at least one, and what the connection ended on.

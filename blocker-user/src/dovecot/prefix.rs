@@ -35,6 +35,8 @@ pub(super) struct Prefix<'l> {
 
 pub(super) const LOGIN_SERVICES: [&[u8]; 4] =
     [b"imap-login", b"pop3-login", b"managesieve-login", b"submission-login"];
+/// How Dovecot calls itself in syslog.
+const DOVECOT: &[u8] = b"dovecot";
 /// How the messages of PAM's modules begin.
 const PAM: &[u8] = b"pam_";
 /// The levels of Dovecot's own format, which syslog has elsewhere.
@@ -70,9 +72,23 @@ fn behind_words(rest: &[u8]) -> Option<Prefix<'_>> {
     if let Some((service, message)) = service(output).or_else(|| dated_service(output)) {
         return Some(Prefix { stamp: None, service, message, repeated: NonZeroU32::MIN });
     }
+    if !is_host(split_at_byte(rest, b' ')?.0) {
+        return None;
+    }
+    if let Some((service, message)) = untagged(rest) {
+        return Some(Prefix { stamp: None, service, message, repeated: NonZeroU32::MIN });
+    }
     // RFC 5424 that was written without its number.
     let (program, text) = rfc_5424(rest)?;
     of_program(program, text, None)
+}
+
+/// `host dovecot imap-login: `, from a template of an admin's that has the program's name
+/// where others have its tag.
+fn untagged(rest: &[u8]) -> Option<(Service, &[u8])> {
+    let (_host, rest) = split_at_byte(rest, b' ')?;
+    let (program, text) = split_at_byte(rest, b' ')?;
+    if program.starts_with(DOVECOT) { service(text) } else { None }
 }
 
 /// Dovecot's own format behind another's timestamp, as where it logs to standard error and
@@ -87,12 +103,17 @@ pub(super) fn of_program<'l>(
     text: &'l [u8],
     stamp: Option<Stamp>,
 ) -> Option<Prefix<'l>> {
-    let (repeated, text) = repetition(text);
+    let (repeated, text) = repetition(behind_message_id(text));
     let (service, message) = match program {
-        // PAM modules log under the name of the process that called them.
-        b"auth" | b"dovecot-auth" | b"auth-worker" => (Service::Pam, text),
+        // PAM modules log under the name of the process that called them, and so does Dovecot
+        // where it logs to standard error and what started it adds the host's.
+        b"auth" | b"dovecot-auth" | b"auth-worker" => {
+            let text = without_level(text);
+            (if text.starts_with(PAM) { Service::Pam } else { Service::Auth }, text)
+        }
+        _ if LOGIN_SERVICES.contains(&program) => (Service::Login, without_level(text)),
         // `instance_name` is what stands here, and begins like that where there are several.
-        _ if program.starts_with(b"dovecot") => {
+        _ if program.starts_with(DOVECOT) => {
             // Versions before 2.0 said it twice.
             let text = text.strip_prefix(b"dovecot: ").unwrap_or(text);
             service(text).or_else(|| dated_service(text)).unwrap_or((Service::Other, text))
@@ -100,6 +121,17 @@ pub(super) fn of_program<'l>(
         _ => return None,
     };
     Some(Prefix { stamp, service, message, repeated })
+}
+
+/// What follows `[ID 702911 mail.info] `, which the syslogd of Solaris and its heirs puts before
+/// each message.
+fn behind_message_id(text: &[u8]) -> &[u8] {
+    let parsed = || {
+        let (_, rest) = number(text.strip_prefix(b"[ID ")?)?;
+        let (level, rest) = split_at(rest.strip_prefix(b" ")?, b"] ")?;
+        (!level.contains(&b' ')).then_some(rest)
+    };
+    parsed().unwrap_or(text)
 }
 
 /// The timestamp of any program's line, and what follows it.
@@ -142,9 +174,18 @@ fn repetition(text: &[u8]) -> (NonZeroU32, &[u8]) {
 /// `host program[pid]: `, or without the host, as daemontools leave it out.
 fn syslog_tag(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let (before, rest) = split_at(rest, b": ")?;
-    let tag = split_at_byte(before, b' ').map_or(before, |(_host, tag)| tag);
+    let tag = match split_at_byte(before, b' ') {
+        Some((host, tag)) => is_host(host).then_some(tag)?,
+        None => before,
+    };
     let program = split_at_byte(tag, b'[').map_or(tag, |(program, _pid)| program);
     Some((program, rest))
+}
+
+/// Whether `word` can be one. In Dovecot's own format `imap(NAME)<17><…>: ` stands in its
+/// place, and what follows the first blank of NAME would be taken for a tag.
+fn is_host(word: &[u8]) -> bool {
+    !word.contains(&b'(')
 }
 
 /// `host program pid msgid structured-data message`, RFC 5424 section 6.
@@ -189,8 +230,10 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
     let after = rest.strip_prefix(b"auth")?;
     let after = after.strip_prefix(b"-worker").unwrap_or(after);
     match after.first() {
-        Some(b'(') if is_debug_of_worker(after) => Some((Service::Other, rest)),
-        Some(b'(') => Some((Service::Auth, rest)),
+        Some(b'(') => Some(match behind_pid(after) {
+            Some(message) if message.starts_with(DEBUG) => (Service::Other, rest),
+            _ => (Service::Auth, rest),
+        }),
         Some(b':') => {
             let message = without_level(after.strip_prefix(b": ")?);
             let service = match message {
@@ -207,14 +250,12 @@ fn service(rest: &[u8]) -> Option<(Service, &[u8])> {
 /// The message behind `imap-login: ` or `imap-login(123): `.
 fn behind_name<'l>(rest: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
     let after = behind(rest, name)?;
-    let behind_pid = || number(after.strip_prefix(b"(")?)?.1.strip_prefix(b"): ");
-    after.strip_prefix(b": ").or_else(behind_pid)
+    after.strip_prefix(b": ").or_else(|| behind_pid(after))
 }
 
-/// `(123): Debug: `, with a process id where 2.4 has a client's name.
-fn is_debug_of_worker(text: &[u8]) -> bool {
-    let parsed = || number(text.strip_prefix(b"(")?)?.1.strip_prefix(b"): ");
-    parsed().is_some_and(|message| message.starts_with(DEBUG))
+/// The message behind `(123): `; in its place 2.4's workers have a client's name.
+fn behind_pid(text: &[u8]) -> Option<&[u8]> {
+    number(text.strip_prefix(b"(")?)?.1.strip_prefix(b"): ")
 }
 
 pub(super) fn without_level(message: &[u8]) -> &[u8] {
@@ -266,6 +307,11 @@ mod tests {
             "2026-11-24T17:00:00Z mail dovecot 17 - - imap-login: ",
             "2026-11-24T17:00:00Z mail dovecot - - [a b=\"c: d\"] imap-login: ",
             "<22>1 2026-11-24T17:00:00.123456+01:00 mail dovecot - - -  imap-login: ",
+            // As the syslogd of Solaris has it, without a tag, and with a name for one.
+            "Nov 24 17:00:00 mail dovecot[17]: [ID 702911 mail.info] imap-login: ",
+            "Nov 24 17:00:00 mail imap-login: Info: ",
+            "2026-11-24T17:00:00+01:00 mail dovecot imap-login: ",
+            "@400000006a0b1c0a imap-login: Info: ",
         ];
         for prefix in prefixes {
             let found = parts(&format!("{prefix}Hello: world"));
@@ -319,9 +365,16 @@ mod tests {
         // As journalctl writes it with its unit for a tag, and without any.
         assert_eq!(service("m dovecot.service[1]: pam_unix(dovecot:auth): x"), Some(Service::Pam));
         assert_eq!(service("pam_unix(dovecot:auth): x"), Some(Service::Pam));
+        assert_eq!(service("mail auth[17]: passwd-file(a,b): x"), Some(Service::Auth));
         assert_eq!(service("mail dovecot: imap(bob)<1><s>: Logged out"), Some(Service::Other));
         assert_eq!(service("mail postfix/smtpd[1]: dovecot: imap-login: x"), None);
         assert_eq!(service("mail sshd[1]: Failed password"), None);
+        // Names of users.
+        for name in ["x dovecot: imap-login: x", "x imap-login: x", "x dovecot imap-login: x"] {
+            assert_eq!(service(&format!("imap({name})<1><s>: Info: x")), None, "{name}");
+            assert_eq!(service(&format!("lmtp(a {name})<1><s>: Info: x")), None, "{name}");
+        }
+        assert_eq!(service("imap(x dovecot 1 - - imap-login: x)<1><s>: Info: x"), None);
         assert_eq!(service(""), None);
     }
 }

@@ -3,7 +3,10 @@
 mod ends;
 mod hostile;
 
-use super::{Event, Guesses, Judge, Mode, RULES, SessionCheck, Settings, session::tests::id_of};
+use super::{
+    Event, Failure, Guesses, Judge, Login, Mode, RULES, SessionCheck, Settings,
+    session::tests::id_of,
+};
 use crate::time::LogTime;
 
 const NOW: LogTime = LogTime::from_secs(1_795_539_600); // 2026-11-24T17:00:00Z
@@ -300,15 +303,7 @@ fn reads_the_auth_process_of_2_3_and_2_4() {
 
 #[test]
 fn pam_names_the_same_user_twice_around_the_address() {
-    let ip = |names: &str| {
-        let line = format!(
-            "Nov 24 16:59:00 mail auth[9]: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot {names}"
-        );
-        match judge(Mode::Normal, line.as_bytes()) {
-            Some(Event::Failure(failure)) => Some(failure.ip.to_string()),
-            _ => None,
-        }
-    };
+    let ip = |names: &str| pam_failure(names).map(|failure| failure.ip.to_string());
     let peer = Some("192.0.2.7".to_owned());
     assert_eq!(ip("ruser=bob rhost=192.0.2.7  user=bob"), peer);
     assert_eq!(ip("ruser=bob rhost=192.0.2.7"), peer);
@@ -320,6 +315,32 @@ fn pam_names_the_same_user_twice_around_the_address() {
     // As Linux-PAM writes it for users that do not exist.
     assert_eq!(ip("ruser=bob rhost=192.0.2.7 "), peer);
     assert_eq!(ip(&format!("ruser= rhost={VICTIM} rhost=192.0.2.7 ")), None);
+}
+
+fn pam_failure(names: &str) -> Option<Failure> {
+    let line = format!(
+        "Nov 24 16:59:00 mail auth[9]: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot {names}"
+    );
+    match judge(Mode::Normal, line.as_bytes()) {
+        Some(Event::Failure(failure)) => Some(failure),
+        _ => None,
+    }
+}
+
+#[test]
+fn pam_names_whom_a_login_names() {
+    let login = b"Nov 24 16:59:00 mail dovecot: imap-login: Login: user=<bob@example.org>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, session=<AAAAAAAAAADAAAIH>";
+    let Some(Event::Login(Login { name: Some(name), .. })) = judge(Mode::Normal, login) else {
+        panic!()
+    };
+    let is_bob = |names: &str| pam_failure(names).unwrap().name.is_some_and(|it| it.can_be(name));
+    assert!(is_bob("ruser=bob rhost=192.0.2.7  user=bob"));
+    assert!(is_bob("ruser=bob@example.org rhost=192.0.2.7 "));
+    assert!(is_bob("ruser= rhost=192.0.2.7  user=bob"));
+    assert!(!is_bob("ruser=alice rhost=192.0.2.7  user=alice"));
+    // Of two readings with one address, neither is believed.
+    assert!(!is_bob("ruser= rhost=192.0.2.7  user=bob rhost=192.0.2.7"));
+    assert_eq!(pam_failure("ruser= rhost=192.0.2.7 ").unwrap().name, None);
 }
 
 #[test]

@@ -85,14 +85,16 @@ fn bare(line: &[u8]) -> Option<(Stamp, &[u8])> {
     }
 }
 
-/// `@` and 24 hexadecimal digits: TAI64N, as multilog and s6-log write it.
+/// `@` and 24 hexadecimal digits: TAI64N, as multilog and s6-log write it. TAI64 is the first
+/// 16 of them.
 fn tai64n(line: &[u8]) -> Option<(Stamp, &[u8])> {
     /// The label of 1970, and the ten seconds by which daemontools has it ahead.
     const EPOCH: u64 = (1 << 62) + 10;
     let (seconds, rest) = line.strip_prefix(b"@")?.split_first_chunk::<16>()?;
-    let (nanos, rest) = rest.split_first_chunk::<8>()?;
+    let nanos = rest.split_first_chunk::<8>().filter(|_| !rest.starts_with(b" "));
+    let (nanos, rest) = nanos.map_or((Some(0), rest), |(nanos, rest)| (hexadecimal(nanos), rest));
     let seconds = i64::try_from(hexadecimal(seconds)?.checked_sub(EPOCH)?).ok()?;
-    let micros = i64::try_from(hexadecimal(nanos)? / 1000).ok()?;
+    let micros = i64::try_from(nanos? / 1000).ok()?;
     let micros = seconds.checked_mul(1_000_000)?.checked_add(micros)?;
     Some((Stamp::Epoch { layout: Layout::Tai64n, micros }, rest))
 }
@@ -324,6 +326,8 @@ mod tests {
         let tai = |micros| Some(Stamp::Epoch { layout: Layout::Tai64n, micros });
         assert_eq!(at(b"@400000000000000a00000000 x"), tai(0));
         assert_eq!(at(b"@400000006b05a35a0bebc200 x"), tai(1_795_531_600_200_000));
+        assert_eq!(at(b"@400000006b05a35a x"), tai(1_795_531_600_000_000));
+        assert_eq!(at(b"@400000006b05a35a0beb x"), None);
         assert_eq!(at(b"@000000000000000000000000 x"), None);
         assert_eq!(
             at(b"1795539600.5 x"),

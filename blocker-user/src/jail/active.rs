@@ -1,6 +1,6 @@
 //! The bans in force, by subject and by end.
 
-use std::{collections::BTreeSet, mem};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,16 @@ use crate::time::LogTime;
 
 pub(super) struct Active {
     bans: Lru<Key, InForce>,
-    /// Only bans that end.
-    by_end: BTreeSet<End>,
+    /// The first on top, of bans that end; those too that were lifted since, or prolonged. A tree
+    /// would forget these at once, and take twice the memory: it is half empty where ends come
+    /// in their order, as they do.
+    by_end: BinaryHeap<Reverse<End>>,
 }
 
-/// Orders as the time does. Bytes need no padding: a quarter of all that a tree would take.
+/// As many ends of bans that are not in force any more are not worth looking for.
+const FEW: usize = 1024;
+
+/// Orders as the time does. Bytes need no padding, a fifth of all this.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct End {
     time: [u8; 8],
@@ -29,6 +34,11 @@ impl End {
 
     fn time(self) -> LogTime {
         LogTime::from_micros(i64::from_be_bytes(self.time) ^ i64::MIN)
+    }
+
+    /// Whether it is the end of `ban`, and not of an earlier one, or one that was prolonged.
+    fn is_of(self, ban: &InForce) -> bool {
+        self.time() == ban.end
     }
 }
 
@@ -53,7 +63,7 @@ const FOREVER: LogTime = LogTime::from_micros(i64::MAX);
 
 impl Active {
     pub(super) fn new() -> Self {
-        Self { bans: Lru::new(), by_end: BTreeSet::new() }
+        Self { bans: Lru::new(), by_end: BinaryHeap::new() }
     }
 
     /// Whether a ban is in force. One whose end has passed is not, though nobody has been told
@@ -88,11 +98,22 @@ impl Active {
 
     /// Sets a ban, whatever was in force.
     pub(super) fn set(&mut self, key: Key, end: Option<LogTime>, evidence: Evidence) {
-        self.remove(&key);
         let end = end.unwrap_or(FOREVER);
         self.bans.insert(key, InForce { end, evidence });
         if end != FOREVER {
-            self.by_end.insert(End::new(end, key));
+            self.make_room();
+            self.by_end.push(Reverse(End::new(end, key)));
+        }
+    }
+
+    fn make_room(&mut self) {
+        let Self { bans, by_end } = self;
+        if by_end.len() > bans.len() + bans.len() / 4 + FEW {
+            by_end.retain(|Reverse(end)| bans.get(&end.key).is_some_and(|ban| end.is_of(ban)));
+        }
+        if by_end.len() == by_end.capacity() {
+            // Twice as much, which is the rule, would be half of it for nothing.
+            by_end.reserve_exact(FEW + by_end.len() / 8);
         }
     }
 
@@ -113,14 +134,14 @@ impl Active {
 
     /// The clock by which ends are told was set forth by so much: the ends move with it.
     pub(super) fn shift(&mut self, micros: i64) {
-        let ends = mem::take(&mut self.by_end);
-        for End { key, .. } in &ends {
-            if let Some(ban) = self.bans.get_mut(key) {
-                ban.end = LogTime::from_micros(ban.end.as_micros().saturating_add(micros));
-            }
+        let ends = self.bans.iter().filter(|(_, ban)| ban.end != FOREVER);
+        let keys: Vec<Key> = ends.map(|(key, _)| *key).collect();
+        self.by_end.clear();
+        for key in keys {
+            let Some(ban) = self.bans.get_mut(&key) else { continue };
+            ban.end = LogTime::from_micros(ban.end.as_micros().saturating_add(micros));
+            self.by_end.push(Reverse(End::new(ban.end, key)));
         }
-        let end = |key| Some(End::new(self.bans.get(&key)?.end, key));
-        self.by_end = ends.into_iter().filter_map(|ended| end(ended.key)).collect();
     }
 
     pub(super) fn table(&mut self) -> &mut Lru<Key, InForce> {
@@ -137,19 +158,22 @@ impl Active {
     }
 
     pub(super) fn remove(&mut self, key: &Key) {
-        if let Some(ban) = self.bans.remove(key) {
-            self.by_end.remove(&End::new(ban.end, *key));
-        }
+        self.bans.remove(key);
     }
 
     /// Removes and returns the bans that have ended.
     pub(super) fn expire(&mut self, now: LogTime) -> Vec<IpNet> {
         let mut ended = Vec::new();
-        while let Some(first) = self.by_end.first().filter(|first| first.time() < now) {
-            let key = first.key;
-            self.by_end.pop_first();
-            self.bans.remove(&key);
-            ended.push(key.into());
+        while let Some(Reverse(first)) = self.by_end.peek().filter(|first| first.0.time() < now) {
+            let first = *first;
+            self.by_end.pop();
+            if self.bans.get(&first.key).is_some_and(|ban| first.is_of(ban)) {
+                self.bans.remove(&first.key);
+                ended.push(first.key.into());
+            }
+        }
+        if self.by_end.len() < self.by_end.capacity() / 4 {
+            self.by_end.shrink_to(FEW + self.by_end.len() * 2);
         }
         ended
     }
@@ -161,9 +185,10 @@ impl Active {
 
 #[cfg(test)]
 mod tests {
-    use super::{End, Key};
-    use crate::time::LogTime;
-    use std::net::IpAddr;
+    use super::{Active, End, FEW, Key};
+    use crate::{jail::window::Evidence, time::LogTime};
+    use proptest::prelude::*;
+    use std::{collections::BTreeMap, net::IpAddr};
 
     #[test]
     fn ends_are_in_the_order_of_time() {
@@ -172,5 +197,70 @@ mod tests {
         let ends = times.map(|time| End::new(time, key));
         assert!(ends.is_sorted());
         assert_eq!(ends.map(End::time), times);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set(u8, i64),
+        Remove(u8),
+        Shift(i64),
+        Expire(i64),
+    }
+
+    fn key(client: u8) -> Key {
+        Key::from(IpAddr::from([192, 0, 2, client]))
+    }
+
+    proptest! {
+        /// Against a plain map. A time of 50 is none.
+        #[test]
+        fn what_ends_are_the_bans_in_force_that_are_over(steps in proptest::collection::vec(prop_oneof![
+            4 => (0_u8..10, 0_i64..51).prop_map(|(client, end)| Step::Set(client, end)),
+            1 => (0_u8..10).prop_map(Step::Remove),
+            1 => (-9_i64..10).prop_map(Step::Shift),
+            1 => (0_i64..50).prop_map(Step::Expire),
+        ], 0..100)) {
+            let mut active = Active::new();
+            let mut bans = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Set(client, end) => {
+                        let end = Some(end).filter(|end| *end < 50);
+                        active.set(key(client), end.map(LogTime::from_secs), Evidence::NONE);
+                        bans.insert(client, end);
+                    }
+                    Step::Remove(client) => {
+                        active.remove(&key(client));
+                        bans.remove(&client);
+                    }
+                    Step::Shift(by) => {
+                        active.shift(by * 1_000_000);
+                        bans.values_mut().flatten().for_each(|end| *end += by);
+                    }
+                    Step::Expire(now) => {
+                        let ended = active.expire(LogTime::from_secs(now));
+                        let is_over = |end: &Option<i64>| end.is_some_and(|end| end < now);
+                        let expected: Vec<u8> =
+                            bans.iter().filter(|(_, end)| is_over(end)).map(|(it, _)| *it).collect();
+                        bans.retain(|_, end| !is_over(end));
+                        let mut clients: Vec<Key> = ended.into_iter().map(Key::from).collect();
+                        clients.sort();
+                        prop_assert_eq!(clients, expected.into_iter().map(key).collect::<Vec<_>>());
+                    }
+                }
+                prop_assert_eq!(active.len(), bans.len());
+            }
+        }
+    }
+
+    #[test]
+    fn bans_that_are_prolonged_again_and_again_leave_no_more_than_a_few_ends() {
+        let mut active = Active::new();
+        for end in 0..100_000 {
+            active.set(key(7), Some(LogTime::from_secs(end)), Evidence::NONE);
+        }
+        assert!(active.by_end.len() <= 2 * FEW, "{}", active.by_end.len());
+        assert_eq!(active.expire(LogTime::from_secs(200_000)).len(), 1);
+        assert!(active.by_end.is_empty());
     }
 }

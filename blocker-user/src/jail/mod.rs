@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    dovecot::{Failure, Guesses, Login, Mode, Name, Session},
+    dovecot::{Failure, Guesses, Login, Mode, Name},
     time::LogTime,
 };
 
@@ -35,7 +35,7 @@ use history::Histories;
 use key::Key;
 use logins::Logins;
 use policy::Share;
-use sessions::{LoggedIn, Sessions, Told};
+use sessions::{LoggedIn, Sessions, Source, Told};
 use window::{Added, Counted, Evidence, LATEST, Moments, Windows};
 
 pub use history::History;
@@ -126,8 +126,8 @@ impl Jail {
             moments,
             share: self.policy.share(mode),
             mode,
-            // What a connection's guesses added; probes are taken back together.
-            session: failure.session.filter(|_| mode == Mode::Normal).map(|session| (ip, session)),
+            // Probes are taken back together.
+            source: Source::of(ip, failure).filter(|_| mode == Mode::Normal),
             at,
             now,
         };
@@ -153,14 +153,14 @@ impl Jail {
     }
 
     fn add(&mut self, failed: &Failed, failures: u32) -> Outcome {
-        let Failed { key, guesses, moments, share, mode, session, now, .. } = *failed;
+        let Failed { key, guesses, moments, share, mode, source, now, .. } = *failed;
         let batch = self.active.evidence(&key, now).map(|evidence| evidence.batch);
         let sum = share.weight.saturating_mul(failures);
         let added = Added { sum, probes: if mode == Mode::Aggressive { sum } else { 0 } };
         let counted = self.windows.add(key, moments, added, batch.filter(|&batch| batch != 0));
-        if let Some((ip, session)) = session {
+        if let Some(source) = source {
             let added = Evidence { sum: counted.added.sum, probes: 0, ..counted.evidence };
-            self.sessions.added(ip, session, added);
+            self.sessions.added(source, added);
         }
         if counted.evidence.sum >= share.limit {
             return self.ban(failed, counted);
@@ -237,10 +237,8 @@ impl Jail {
         if self.policy.count == Count::Lines || at < now.before(self.policy.findtime) {
             return LoginOutcome::Noted;
         }
-        let added = match (session, login) {
-            (Some(session), Some(login)) => self.sessions.login(ip, session, login, at),
-            _ => Evidence::NONE,
-        };
+        let added =
+            login.map_or(Evidence::NONE, |login| self.sessions.login(ip, session, login, at));
         self.take_back(subject, added, at, now)
     }
 
@@ -411,7 +409,7 @@ struct Failed {
     moments: Moments,
     share: Share,
     mode: Mode,
-    session: Option<(IpAddr, Session)>,
+    source: Option<Source>,
     at: LogTime,
     now: LogTime,
 }

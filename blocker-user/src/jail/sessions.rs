@@ -14,6 +14,12 @@
 //! of the same guesses as long as they are from different databases. Each guess counted so is
 //! a credit, and the next line about the same address that tells of a guess in that time and
 //! could not be told from it uses the credit up in place of counting again.
+//!
+//! What a credit had added goes with it to the connection that uses it up, and is taken back
+//! with the rest if the user gets in there. A login uses up those in its user's name itself, as
+//! Dovecot writes no other line of a connection that ends well: PAM tells of a wrong password
+//! for whoever is only in the second of two modules each time he logs in. Credits that were
+//! another connection's are no loss, as that one's own lines then count.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -41,6 +47,8 @@ pub(super) const PASSDBS: usize = 2;
 /// How many guesses a login excuses: a typo or two, and a password database that does not know
 /// the user before one that does. On a connection with more it excuses none.
 const MOST_EXCUSED: u16 = 3;
+/// Dovecot hangs up on whoever has not logged in after three minutes.
+const LOGIN_TAKES: Duration = Duration::from_secs(180);
 
 /// What a line adds to what is known of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +99,19 @@ pub(super) struct LoggedIn {
     pub(super) by_master: bool,
 }
 
-/// The second in which a connection was heard of last. There is one for every connection.
+/// The second in which a connection, or a client, was heard of last. There is one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Heard(u32);
 
 impl From<LogTime> for Heard {
     fn from(time: LogTime) -> Self {
         Self(u32::try_from(time.as_secs().max(0)).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<Heard> for LogTime {
+    fn from(heard: Heard) -> Self {
+        Self::from_secs(heard.0.into())
     }
 }
 
@@ -143,7 +157,7 @@ impl Record {
     }
 
     pub(super) fn heard(&self) -> LogTime {
-        LogTime::from_secs(self.heard.0.into())
+        self.heard.into()
     }
 
     fn guesses(&self) -> u16 {
@@ -193,19 +207,69 @@ impl Batched for Record {
 /// The lines without an id about one address.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Loose {
-    heard: LogTime,
+    heard: Heard,
     burst: Lines,
     guesses: u16,
     credit: u16,
+    /// Whose guesses the credit is, in the first column.
+    named: Named,
+    /// What the credit added to its client's window.
+    added: Evidence,
 }
 
 impl Loose {
+    fn new(heard: LogTime) -> Self {
+        Self {
+            heard: heard.into(),
+            burst: Lines::NONE,
+            guesses: 0,
+            credit: 0,
+            named: Named::NONE,
+            added: Evidence::NONE,
+        }
+    }
+
     pub(super) fn heard(&self) -> LogTime {
-        self.heard
+        self.heard.into()
+    }
+
+    /// Returns what that much of the credit had added.
+    fn use_up(&mut self, credit: u16) -> Evidence {
+        let share = u64::from(self.added.sum) * u64::from(credit) / u64::from(self.credit.max(1));
+        let used = Evidence { sum: u32::try_from(share).unwrap_or(u32::MAX), ..self.added };
+        self.credit = self.credit.saturating_sub(credit);
+        self.added.sum = self.added.sum.saturating_sub(used.sum);
+        if self.credit == 0 {
+            (self.named, self.added) = (Named::NONE, Evidence::NONE);
+        }
+        used
     }
 }
 
-impl Batched for Loose {}
+/// Where guesses were counted.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Connection(IpAddr, Session),
+    /// A line without an id.
+    Loose(IpAddr),
+}
+
+impl Source {
+    /// `None` where no login could tell that the line was about it.
+    pub(super) fn of(ip: IpAddr, failure: &Failure) -> Option<Self> {
+        match (failure.session, failure.guesses) {
+            (Some(session), _) => Some(Self::Connection(ip, session)),
+            (None, Guesses::One { .. }) => Some(Self::Loose(ip)),
+            (None, Guesses::Total(_)) => None,
+        }
+    }
+}
+
+impl Batched for Loose {
+    fn batch(&self) -> u32 {
+        self.added.batch
+    }
+}
 
 /// Bounded: the connection heard of least recently is forgotten first. What it had told of
 /// would then count again; nothing else depends on it.
@@ -238,23 +302,34 @@ impl Sessions {
                 if new == 0 && record.excused() != [0; COLUMNS] {
                     return Told::LoggedIn;
                 }
-                self.beyond_credit(ip, new, at, failure.waited)
+                let (new, told) = self.beyond_credit(ip, new, at, failure.waited);
+                if told.sum > 0 {
+                    self.added(Source::Connection(ip, session), told);
+                }
+                new
             }
-            (None, Guesses::One { passdb }) => self.loose_line(ip, passdb, repeated, at),
+            (None, Guesses::One { passdb }) => {
+                self.loose_line(ip, passdb, failure.name, repeated, at)
+            }
             (None, Guesses::Total(total)) => {
                 let total = clamp(total.saturating_mul(repeated));
-                self.beyond_credit(ip, total, at, failure.waited)
+                self.beyond_credit(ip, total, at, failure.waited).0
             }
         };
         if new == 0 { Told::Known } else { Told::New(new.into()) }
     }
 
-    /// What the guesses of a connection added to its client's window. What they added to an
-    /// earlier batch cannot be taken back any more, as that is gone.
-    pub(super) fn added(&mut self, ip: IpAddr, session: Session, added: Evidence) {
-        if let Some(record) = self.by_id.get_mut(&id(ip, session)) {
-            record.added =
-                if record.added.batch == added.batch { record.added.with(added) } else { added };
+    /// What guesses added to their client's window. What they added to an earlier batch cannot
+    /// be taken back any more, as that is gone.
+    pub(super) fn added(&mut self, source: Source, added: Evidence) {
+        let before = match source {
+            Source::Connection(ip, session) => {
+                self.by_id.get_mut(&id(ip, session)).map(|record| &mut record.added)
+            }
+            Source::Loose(ip) => self.loose.get_mut(&Key::from(ip)).map(|loose| &mut loose.added),
+        };
+        if let Some(before) = before {
+            *before = if before.batch == added.batch { before.with(added) } else { added };
         }
     }
 
@@ -265,6 +340,30 @@ impl Sessions {
     /// been added and is to be taken back. Lines that the login overtook may make it too many
     /// after all; then every guess counts.
     pub(super) fn login(
+        &mut self,
+        ip: IpAddr,
+        session: Option<Session>,
+        login: LoggedIn,
+        at: LogTime,
+    ) -> Evidence {
+        let loose = self.loose_login(ip, login.name, at);
+        let Some(session) = session else { return loose };
+        let by_id = self.login_by_id(ip, session, login, at);
+        // Of two batches, one is over.
+        if by_id.sum == 0 { loose } else { by_id.with(loose) }
+    }
+
+    /// The part of it that is about lines without an id.
+    fn loose_login(&mut self, ip: IpAddr, name: Name, at: LogTime) -> Evidence {
+        let Some(loose) = self.loose.get_mut(&Key::from(ip)) else { return Evidence::NONE };
+        if loose.heard < at.before(LOGIN_TAKES).into() || loose.heard > at.after(BURST).into() {
+            return Evidence::NONE;
+        }
+        let [named, ..] = loose.named.of(name);
+        loose.use_up(named.min(loose.credit).min(MOST_EXCUSED))
+    }
+
+    fn login_by_id(
         &mut self,
         ip: IpAddr,
         session: Session,
@@ -301,7 +400,7 @@ impl Sessions {
     pub(super) fn expire(&mut self, now: LogTime) {
         let since = now.before(LATEST);
         self.by_id.expire(|record| record.heard < since.into());
-        self.loose.expire(|loose| loose.heard < since);
+        self.loose.expire(|loose| loose.heard < since.into());
     }
 
     fn record(&mut self, ip: IpAddr, session: Session, at: LogTime) -> &mut Record {
@@ -316,36 +415,52 @@ impl Sessions {
         record
     }
 
-    fn loose_line(&mut self, ip: IpAddr, passdb: Passdb, times: u32, at: LogTime) -> u16 {
+    fn loose_line(
+        &mut self,
+        ip: IpAddr,
+        passdb: Passdb,
+        name: Option<Name>,
+        times: u32,
+        at: LogTime,
+    ) -> u16 {
         let key = Key::from(ip);
         self.most_loose.make_room(&mut self.loose, &key);
-        let nothing = Loose { heard: at, burst: Lines::NONE, guesses: 0, credit: 0 };
-        let loose = self.loose.touch_or_insert(key, || nothing);
-        if loose.heard < at.before(LATEST) {
-            *loose = nothing;
+        let loose = self.loose.touch_or_insert(key, || Loose::new(at));
+        if loose.heard < at.before(LATEST).into() {
+            *loose = Loose::new(at);
         }
-        if loose.heard < at.before(BURST) {
+        if loose.heard < at.before(BURST).into() {
             loose.burst = Lines::NONE;
             loose.guesses = 0;
         }
-        loose.heard = loose.heard.max(at);
+        loose.heard = loose.heard.max(at.into());
         let _database = loose.burst.add(passdb, times);
         let new = loose.burst.most().saturating_sub(loose.guesses);
         loose.guesses = loose.burst.most();
         loose.credit = loose.credit.saturating_add(new);
+        if let Some(name) = name {
+            loose.named.add(name, 0, new.into());
+        }
         new
     }
 
     /// How many of `guesses`, made at most `waited` before `at`, no line without an id has
-    /// told of.
-    fn beyond_credit(&mut self, ip: IpAddr, guesses: u16, at: LogTime, waited: Duration) -> u16 {
-        let Some(loose) = self.loose.get_mut(&Key::from(ip)) else { return guesses };
-        if loose.heard < at.before(waited.min(LATEST)).before(BURST) {
-            return guesses;
+    /// told of, and what the others have added.
+    fn beyond_credit(
+        &mut self,
+        ip: IpAddr,
+        guesses: u16,
+        at: LogTime,
+        waited: Duration,
+    ) -> (u16, Evidence) {
+        let Some(loose) = self.loose.get_mut(&Key::from(ip)) else {
+            return (guesses, Evidence::NONE);
+        };
+        if loose.heard < at.before(waited.min(LATEST)).before(BURST).into() {
+            return (guesses, Evidence::NONE);
         }
         let used = loose.credit.min(guesses);
-        loose.credit = loose.credit.saturating_sub(used);
-        guesses.saturating_sub(used)
+        (guesses.saturating_sub(used), loose.use_up(used))
     }
 }
 

@@ -114,8 +114,8 @@ impl Jail {
         let batches = [
             newest(read.windows, most, self.windows.table(), |window| window.last()),
             newest(read.sessions, most, self.sessions.by_id(), |record| record.heard()),
+            newest(read.loose, most, self.sessions.loose(), |loose| loose.heard()),
         ];
-        newest(read.loose, most, self.sessions.loose(), |loose| loose.heard());
         newest(read.logins, most, self.logins.table(), |at| *at);
         read.masters.into_iter().for_each(|(name, at)| self.logins.announce_master(name, at));
         let mut latest = batches.into_iter().flatten().max();

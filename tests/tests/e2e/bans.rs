@@ -1,6 +1,9 @@
 //! From a line that Dovecot wrote to packets that no longer arrive, and back.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
+use blocker_common::abi::NEVER;
 use blocker_tests::{
     client::{Client, Greeting, Protocol},
     doveblock::{Doveblock, dump, subject},
@@ -8,6 +11,7 @@ use blocker_tests::{
     greeter::Greeter,
     needs,
     netns::{ATTACKER, ATTACKERS_OTHERS, Family, SECOND, World},
+    recording::Recording,
     wait::{self, LIMIT},
 };
 use libtest_mimic::Trial;
@@ -30,6 +34,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_ban_ends_with_the_daemon_killed", DOVECOT, |world| {
             ends_without(world, Signal::KILL)
         }),
+        trial("a_bantime_of_minus_one_is_for_ever", &[needs::missing_bpftool], for_ever),
         trial(
             "bpftool_shows_named_fields",
             &[needs::missing_dovecot, needs::missing_bpftool],
@@ -114,6 +119,31 @@ fn ends_without(world: &World, signal: Signal) -> Result<()> {
         let greeting = attacker.greet(4190, std::time::Duration::from_secs(1))?;
         Ok(matches!(greeting, Greeting::Banner(_)).then_some(()))
     })
+}
+
+/// Into the kernel's map and into the list, and over a restart.
+fn for_ever(world: &World) -> Result<()> {
+    let log = world.claim.dir().join("mail.log");
+    let config = world.claim.dir().join("for-ever.conf");
+    fs::write(&config, "[dovecot]\nmode = aggressive\nmaxretry = 3\nbantime = -1\n")?;
+    let options = ["--config", &config.to_string_lossy()];
+    let recording = Recording::new(&log);
+    recording.append("")?;
+    let doveblock = Doveblock::start(world, &log, &options)?;
+    let attacker = ATTACKER.on(Family::V4);
+    (0..3).try_for_each(|_| recording.probe(attacker))?;
+    let check = |doveblock: &Doveblock<'_>| {
+        let ban = doveblock.wait_for_ban(&subject(attacker))?;
+        ensure!(ban["expires_at"].is_null() && ban["banned_at"].is_string(), "{ban}");
+        let entry = &dump(world, "bans_v4")?[0]["formatted"]["value"];
+        ensure!(entry["expires"] == NEVER, "{entry}");
+        Ok(())
+    };
+    check(&doveblock)?;
+    let list = doveblock.expect(&["list"])?;
+    ensure!(list.contains(&attacker.to_string()), "{list}");
+    doveblock.kill()?;
+    check(&Doveblock::start(world, &log, &options)?)
 }
 
 const FIELDS: [&str; 6] =

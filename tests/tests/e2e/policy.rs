@@ -14,6 +14,8 @@ use crate::{DOVECOT, trial};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_user_who_logged_in_may_probe_but_not_guess", DOVECOT, authenticated),
+        trial("a_login_excuses_its_own_typos_only", DOVECOT, own_typos),
+        trial("a_valid_account_buys_no_guesses_at_other_names", DOVECOT, valid_account),
         trial("a_hostile_name_bans_its_sender_only", DOVECOT, hostile_names),
     ]
 }
@@ -34,6 +36,56 @@ fn authenticated(world: &World) -> Result<()> {
     }
     doveblock.wait_for_ban(&subject(user.address()))?;
     user.shut_out(143)
+}
+
+/// Whoever is not in the first password database is asked for in the second, and any name with
+/// the right password is a master's.
+const MORE_DATABASES: &str = "auth_verbose = yes
+auth_master_user_separator = *
+passdb {
+  driver = static
+  args = password=pw
+}
+passdb {
+  driver = static
+  args = password=rootpw
+  master = yes
+}";
+
+fn own_typos(world: &World) -> Result<()> {
+    let dovecot = Dovecot::with(world, MORE_DATABASES)?;
+    let mut doveblock = Doveblock::start(world, dovecot.log(), &["--maxretry", "6"])?;
+    let user = Client::new(world, USER, Family::V4);
+    let address = user.address().to_string();
+    // Two password databases, a typo, a master's typo: more of each than make a ban.
+    let master = format!("{NAME}*root");
+    let typo = [(NAME, "letmein"), (NAME, PASSWORD)];
+    let masters_typo = [(master.as_str(), "letmein"), (master.as_str(), "rootpw")];
+    for honest in [&[("mallory", "pw")][..], &typo, &masters_typo, &typo, &masters_typo].repeat(2) {
+        ensure!(user.try_in_turn(honest)?, "{honest:?} was refused");
+        doveblock.wait_for(&[&address, "taken back"])?;
+    }
+    ensure!(doveblock.json(&["list"])?.as_array().is_some_and(Vec::is_empty));
+    ensure!(doveblock.json(&["status"])?["currently_failed"] == 0);
+    Ok(())
+}
+
+fn valid_account(world: &World) -> Result<()> {
+    let dovecot = Dovecot::with(world, MORE_DATABASES)?;
+    let mut doveblock = Doveblock::start(world, dovecot.log(), &["--maxretry", "6"])?;
+    let attacker = Client::new(world, USER, Family::V4);
+    let address = attacker.address().to_string();
+    // Of these, only that mallory is not in the first database is taken back.
+    let guesses = [(NAME, "letmein"), (NAME, "opensesame"), ("mallory", "pw")];
+    for _ in 0..2 {
+        ensure!(attacker.try_in_turn(&guesses)?, "mallory was refused");
+        doveblock.wait_for(&[&address, "taken back"])?;
+    }
+    attacker.guess(Protocol::Imap)?;
+    doveblock.wait_for(&[&address, "5/6"])?;
+    let _held = attacker.last_guess()?;
+    doveblock.wait_for_ban(&subject(attacker.address()))?;
+    attacker.shut_out(143)
 }
 
 /// With `auth_username_chars` empty, Dovecot takes any name.

@@ -10,6 +10,8 @@ use crate::{
 const NAME: &str = "dovecot";
 /// fail2ban's file of the same rules. It is not read: the rules are built in.
 const CONF: &str = "dovecot.conf";
+/// What fail2ban has to be told of a log's layout.
+const LOGTYPES: [&str; 4] = ["file", "short", "journal", "rfc5424"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
@@ -31,7 +33,10 @@ pub(super) enum FilterError {
          quotes the failregex that stands in the file"
     )]
     File(String),
-    #[error("{0:?} is not an option of the filter; there is mode")]
+    #[error(
+        "{0:?} is not an option of the filter; there are mode, and logtype (file, short, journal, \
+         rfc5424), which is found out line by line whatever it says"
+    )]
     Option(String),
     #[error(transparent)]
     Mode(#[from] UnknownMode),
@@ -43,6 +48,10 @@ impl Filter {
         options(text).is_some_and(|options| options.is_empty() || options.starts_with('['))
             || is_file_of_filters(text)
     }
+}
+
+fn unquoted(value: &str) -> &str {
+    value.trim().trim_matches(['"', '\''])
 }
 
 /// Logs have other names than the files of `filter.d`.
@@ -81,8 +90,10 @@ impl FromStr for Filter {
         for option in options.split(',').map(str::trim).filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some((name, value)) if name.trim() == "mode" => {
-                    mode = value.trim().trim_matches(['"', '\'']).parse()?;
+                    mode = unquoted(value).parse()?;
                 }
+                Some((name, value))
+                    if name.trim() == "logtype" && LOGTYPES.contains(&unquoted(value)) => {}
                 _ => return Err(FilterError::Option(option.to_owned())),
             }
         }
@@ -104,6 +115,8 @@ mod tests {
         assert_eq!("dovecot[mode=aggressive]".parse(), aggressive);
         assert_eq!("dovecot[mode=\"aggressive\"]".parse(), aggressive);
         assert_eq!("dovecot[ mode = 'normal' ]".parse(), normal);
+        assert_eq!("dovecot[mode=aggressive, logtype=journal]".parse(), aggressive);
+        assert_eq!("dovecot[logtype=\"file\"]".parse(), normal);
         assert_eq!("/etc/fail2ban/filter.d/dovecot.conf".parse(), normal);
         assert_eq!("dovecot.conf[mode=aggressive]".parse(), aggressive);
     }
@@ -128,7 +141,10 @@ mod tests {
         assert_eq!(error("dovecot[mode=x"), FilterError::Unknown("dovecot[mode=x".to_owned()));
         let file = "/etc/fail2ban/filter.d/my-dovecot.conf".to_owned();
         assert_eq!(error(&file), FilterError::File(file));
-        assert_eq!(error("dovecot[a=b]"), FilterError::Option("a=b".to_owned()));
+        for option in ["a=b", "logtype=x", "mode"] {
+            let expected = FilterError::Option(option.to_owned());
+            assert_eq!(error(&format!("dovecot[{option}]")), expected);
+        }
         assert!(matches!(error("dovecot[mode=extra]"), FilterError::Mode(_)));
     }
 }

@@ -172,4 +172,27 @@ proptest! {
         }
         prop_assert_eq!(through_the_gate(&chunk), one_by_one(&chunk));
     }
+
+    /// Timestamps that begin alike, with what can belong to one behind them, follow each other.
+    #[test]
+    fn timestamps_that_begin_alike_are_told_apart(
+        lines in proptest::collection::vec(
+            (
+                proptest::sample::select(&[
+                    "Nov 24 16:59:00", "2026-11-24T16:59:00", "2026-11-24 16:59:00", "1795539600",
+                    "[Nov 24 16:59:00", "Tue Nov 24 16:59:00",
+                ][..]),
+                proptest::sample::select(&["", ".5", ".25", ",5", "Z", "+01:00", ".5+01:00", "]"][..]),
+                proptest::sample::select(&[" ", " 2025 ", " 2026 ", " +0100 ", " CET ", "  "][..]),
+                proptest::sample::select(&[
+                    "mail cron[1]: x", "mail dovecot: imap-login: Login: user=<a>, rip=192.0.2.7",
+                    "imap-login: Login: user=<a>, rip=192.0.2.7", "",
+                ][..]),
+            ).prop_map(|(stamp, fraction, behind, rest)| [stamp, fraction, behind, rest].concat()),
+            2..20,
+        ),
+    ) {
+        let chunk = lines.join("\n");
+        prop_assert_eq!(through_the_gate(chunk.as_bytes()), one_by_one(chunk.as_bytes()));
+    }
 }

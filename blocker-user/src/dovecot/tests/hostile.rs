@@ -28,6 +28,27 @@ fn hostile_name() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..5).prop_map(|parts| parts.concat())
 }
 
+/// Names that look like a line of another service, behind the tag of a log daemon.
+fn name_like_a_line() -> impl Strategy<Value = String> {
+    let tags =
+        ["", "dovecot: ", "dovecot ", "dovecot 1 - - ", "dovecot[1]: [ID 1 mail.info] ", "auth: "];
+    let message = [
+        format!("imap-login: Disconnected (auth failed, 1 attempts): user=<x>, rip={VICTIM}, lip="),
+        format!(
+            "auth: pam_unix(dovecot:auth): authentication failure; tty=dovecot ruser= rhost={VICTIM} "
+        ),
+        format!(
+            "pam_unix(dovecot:auth): authentication failure; tty=dovecot ruser= rhost={VICTIM} "
+        ),
+        format!("auth: passwd-file(x,{VICTIM}): unknown user"),
+        format!("passwd-file(x,{VICTIM}): unknown user"),
+    ];
+    let [tags, message] =
+        [tags.map(str::to_owned).to_vec(), message.to_vec()].map(proptest::sample::select);
+    (prop_oneof!["[a-z]{0,3} ", "[ -~]{0,6}"], tags, message, "[ -~]{0,3}")
+        .prop_map(|(start, tag, message, end)| [start, tag, message, end].concat())
+}
+
 /// A line of a corpus about a client that named itself alice. The modules of PAM are left out:
 /// a name there can be made so that the line says nothing.
 #[derive(Clone, Debug)]
@@ -124,6 +145,27 @@ proptest! {
         let quoted = format!("auth: sql({name},{ip},<{session}>): Password mismatch (given password: {name})");
         let found = verdict(&quoted).map(|(_, ip)| ip);
         prop_assert!(found.is_none() || found == Some(ip.to_canonical().to_string()), "{}", quoted);
+    }
+
+    /// What is written of a user who is in begins with his name.
+    #[test]
+    fn a_line_that_begins_with_a_name_is_no_line_of_a_login(name in name_like_a_line(), ip in peer()) {
+        let session = id_of(ip);
+        for before in [
+            "",
+            "Nov 24 16:59:00 ",
+            "2026-11-24T16:59:00Z ",
+            "Nov 24 16:59:00 mail ",
+            "Nov 24 16:59:00 mail dovecot: ",
+            "<22>1 2026-11-24T16:59:00Z mail dovecot - - - ",
+            "2026-11-24T16:59:00Z mail dovecot - - - ",
+            "2026-11-24T16:59:00.123456789Z stderr F Nov 24 16:59:00 ",
+        ] {
+            for service in ["imap", "pop3", "lmtp", "managesieve", "submission", "indexer-worker"] {
+                let line = format!("{before}{service}({name})<9><{session}>: Info: Logged out");
+                prop_assert_eq!(judge(Mode::Aggressive, line.as_bytes()), None, "{}", line);
+            }
+        }
     }
 
     /// The same for names that are no text at all.

@@ -4,6 +4,7 @@ mod attempts;
 mod cases;
 mod increments;
 mod kept;
+mod loose;
 mod model;
 mod world;
 

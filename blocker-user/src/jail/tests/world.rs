@@ -20,7 +20,8 @@ enum Step {
     },
     Guess {
         client: u8,
-        connection: u64,
+        /// None on a line of PAM's own.
+        connection: Option<u64>,
         passdb: u16,
         name: &'static str,
     },
@@ -51,7 +52,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let name = proptest::sample::select(&["alice", "alice@example.org", "mallory", ""][..]);
     let step = prop_oneof![
         3 => (client.clone(), 0_u16..200).prop_map(|(client, waited)| Step::Probe { client, waited }),
-        5 => (client.clone(), connection.clone(), 0_u16..2, name.clone()).prop_map(
+        5 => (client.clone(), proptest::option::weighted(0.7, connection.clone()), 0_u16..2, name.clone()).prop_map(
             |(client, connection, passdb, name)| Step::Guess { client, connection, passdb, name }),
         2 => (client.clone(), connection.clone(), 1_u32..6, 0_u16..200, name.clone()).prop_map(
             |(client, connection, guesses, waited, name)| {
@@ -132,7 +133,7 @@ fn live(steps: &[Step], sweeps: bool) -> Result<Diary, TestCaseError> {
             Step::Guess { client, connection, passdb, name } => {
                 let (client, ip) = a_client(client);
                 let guesses = Guesses::One { passdb: Passdb::from_number(passdb) };
-                fail(client, on(ip, &GUESS, Some(connection), name, guesses, 0))?;
+                fail(client, on(ip, &GUESS, connection, name, guesses, 0))?;
             }
             Step::End { client, connection, guesses, waited, name } => {
                 let (client, ip) = a_client(client);
