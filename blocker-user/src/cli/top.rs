@@ -41,7 +41,7 @@ pub(super) fn run(args: &TopArgs) -> Result<(), VerbError> {
             Input::Quit => return Ok(()),
             Input::Resized => {}
             Input::Nothing => {
-                watch.look(client.get::<Top>("/v1/top").map_err(|error| error.to_string()))
+                watch.look(client.get::<Top>("/v1/top").map_err(|error| error.to_string()));
             }
         }
     }

@@ -49,12 +49,12 @@ impl Terminal {
             flag::register(signal, Arc::clone(&ended)).map_err(VerbError::failed)?;
         }
         // Sets a hook for panics as well.
-        let inner = ratatui::try_init().map_err(no_terminal)?;
+        let inner = ratatui::try_init().map_err(|error| no_terminal(&error))?;
         Ok(Self { inner, ended })
     }
 
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> Result<(), VerbError> {
-        self.inner.draw(draw).map(drop).map_err(no_terminal)
+        self.inner.draw(draw).map(drop).map_err(|error| no_terminal(&error))
     }
 
     /// Waits for a key that means something, or for as long as this.
@@ -72,9 +72,9 @@ impl Terminal {
                 Ok(false) => continue,
                 Ok(true) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(no_terminal(error)),
+                Err(error) => return Err(no_terminal(&error)),
             }
-            let input = meaning(&event::read().map_err(no_terminal)?);
+            let input = meaning(&event::read().map_err(|error| no_terminal(&error))?);
             if input != Input::Nothing {
                 return Ok(input);
             }
@@ -88,7 +88,7 @@ impl Drop for Terminal {
     }
 }
 
-fn no_terminal(error: io::Error) -> VerbError {
+fn no_terminal(error: &io::Error) -> VerbError {
     VerbError::Failed(format!("the terminal: {error}"))
 }
 
