@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
 
@@ -113,7 +113,8 @@ pub fn text(of: &Snapshot<'_>) -> Result<String, fmt::Error> {
     let mut page = Page(Registry::with_prefix("doveblock"));
     let build = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("mode", of.mode.clone())];
     let help = "The version that runs, and which lines count";
-    page.0.register("build", help, Info::new(build.to_vec()));
+    // A gauge, since Prometheus's older text format, which promtool reads, has no type for it.
+    page.gauges("build_info", help, [(build.to_vec(), 1)]);
     logs(&mut page, of);
     bans(&mut page, of);
     kernel(&mut page, of);

@@ -148,3 +148,22 @@ pub fn main(cli: Cli) -> ExitCode {
     eprintln!("doveblock: {message}");
     ExitCode::from(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn every_verb_and_argument_has_its_help() {
+        let cli = Cli::command();
+        assert!(cli.get_subcommands().count() > 10);
+        for verb in cli.get_subcommands() {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+            let silent = verb.get_arguments().filter(|argument| argument.get_help().is_none());
+            let silent: Vec<String> = silent.map(ToString::to_string).collect();
+            assert!(silent.is_empty(), "{}: {silent:?}", verb.get_name());
+        }
+    }
+}

@@ -178,7 +178,8 @@ fn reload(world: &World) -> Result<()> {
 
     write("x", "4190", "")?;
     doveblock.signal(Signal::HUP)?;
-    doveblock.wait_for(&["stays what it was", "maxretry"])?;
+    doveblock.wait_for(&["stays what it was", "1 error"])?;
+    doveblock.wait_for(&["error: maxretry: \"x\""])?;
     write("7", "4190", "")?;
     doveblock.signal(Signal::HUP)?;
     doveblock.wait_for(&["read again", "in force"])?;
