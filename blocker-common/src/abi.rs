@@ -45,6 +45,9 @@ pub mod global {
     /// costs more to read, has to do. The verifier removes the branch that is not taken: on
     /// such a kernel it would refuse a program that calls the coarse clock.
     pub const COARSE_CLOCK: &str = "COARSE_CLOCK";
+    /// `u8`, zero where packets are always in one buffer (before 5.18). As above: there is no
+    /// helper then that tells the length of all of them.
+    pub const FRAGS: &str = "FRAGS";
     /// `u8`, non-zero where the debug trace is wanted. At zero the verifier removes every
     /// instruction that belongs to it.
     pub const TRACE: &str = "TRACE";

@@ -60,4 +60,7 @@ pub(crate) static V6_MASK: Global<[u64; 2]> = Global::new([u64::MAX, 0]);
 pub(crate) static COARSE_CLOCK: Global<u8> = Global::new(1);
 /// See `blocker_common::abi::global`.
 #[unsafe(no_mangle)]
+pub(crate) static FRAGS: Global<u8> = Global::new(0);
+/// See `blocker_common::abi::global`.
+#[unsafe(no_mangle)]
 pub(crate) static TRACE: Global<u8> = Global::new(0);

@@ -11,6 +11,7 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
         xdp_md,
     },
+    helpers::generated::bpf_xdp_get_buff_len,
     macros::xdp,
     programs::XdpContext,
 };
@@ -24,7 +25,7 @@ use blocker_common::{
 
 use crate::{
     frame::Frame,
-    maps::{counters, guarded},
+    maps::{FRAGS, counters, guarded},
     tell::{What, first_drop, trace},
     verdict,
 };
@@ -38,7 +39,7 @@ fn doveblock(ctx: XdpContext) -> u32 {
     // program runs, and it stays valid for as long as the map does.
     let count = unsafe { &mut *count };
 
-    let bytes = frame.size() as u64;
+    let bytes = length(&ctx, &frame);
     // The compiler writes down what follows once for each family, which it knows there.
     let verdict = match network_layer(&frame) {
         Some((Family::V4, offset)) => {
@@ -53,6 +54,19 @@ fn doveblock(ctx: XdpContext) -> u32 {
         count.passed_other += 1;
         XDP_PASS
     })
+}
+
+/// The length of the whole packet. Of one in several buffers the frame is the first; no other
+/// packet is larger than an Ethernet frame with two tags, so that none of those asks.
+#[inline(always)]
+fn length(ctx: &XdpContext, frame: &Frame) -> u64 {
+    const LARGEST_WITHOUT: usize = 1500 + 14 + 2 * 4;
+    if FRAGS.load() != 0 && frame.size() > LARGEST_WITHOUT {
+        core::hint::cold_path();
+        // SAFETY: the helper gets the context that this program was given.
+        return unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) };
+    }
+    frame.size() as u64
 }
 
 #[inline(always)]

@@ -5,6 +5,7 @@
 //! dropped, counted, and told of as soon as somebody reads again.
 
 use std::{
+    env,
     io::{self, IsTerminal as _, Write},
     sync::{
         Arc,
@@ -15,7 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::fs::fstat;
 use tracing_subscriber::{
+    Layer as _,
     filter::{LevelFilter, Targets},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -29,6 +32,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 enum Entry {
     Line(Vec<u8>),
     Flush(Sender<()>),
+    Task(Box<dyn FnOnce() + Send>),
 }
 
 /// The way into the log. Clones share it.
@@ -52,6 +56,8 @@ impl Log {
             .with_writer(move || writer.clone())
             .with_target(false)
             .with_ansi(io::stderr().is_terminal());
+        let layer =
+            if goes_to_the_journal() { layer.without_time().boxed() } else { layer.boxed() };
         tracing_subscriber::registry().with(filter).with(layer).init();
         Ok(log)
     }
@@ -63,6 +69,12 @@ impl Log {
         let thread = thread::Builder::new().name("log".to_owned());
         thread.spawn(move || write_all(out, &entries, &counted))?;
         Ok(Self { queue, dropped })
+    }
+
+    /// Has the log's thread do something that every thread has to do for itself.
+    pub fn on_its_thread(&self, task: impl FnOnce() + Send + 'static) {
+        // It fails only where that thread has ended.
+        let _ended = self.queue.send(Entry::Task(Box::new(task)));
     }
 
     /// Waits until everything is written, but not for ever.
@@ -80,6 +92,13 @@ impl Log {
         }
         let _late = written.recv_timeout(end.saturating_duration_since(Instant::now()));
     }
+}
+
+/// The journal notes the time of every line itself. systemd says what it has made of standard
+/// error, by device and inode; the variable alone may be somebody else's.
+fn goes_to_the_journal() -> bool {
+    let stream = env::var("JOURNAL_STREAM").unwrap_or_default();
+    fstat(io::stderr()).is_ok_and(|it| stream == format!("{}:{}", it.st_dev, it.st_ino))
 }
 
 /// The subscriber hands over whole lines.
@@ -115,6 +134,7 @@ fn write_all(mut out: impl Write, entries: &Receiver<Entry>, dropped: &AtomicU64
             Entry::Flush(done) => {
                 let _gone = done.send(());
             }
+            Entry::Task(task) => task(),
         }
     }
 }

@@ -34,7 +34,6 @@ pub struct Snapshot<'a> {
     pub attachments: Vec<Attachment>,
     pub dry_run: bool,
     pub mode: String,
-    pub now: LogTime,
 }
 
 /// How full the maps of bans are.
@@ -137,10 +136,7 @@ fn logs(page: &mut Page, of: &Snapshot<'_>) {
     let last = stats.last_line().map_or(0, LogTime::as_micros);
     let help = "When the last line was written, in Unix time; 0 before there was any";
     page.seconds("last_line_timestamp", help, last);
-    let behind = match (stats.bytes_behind(), stats.last_line()) {
-        (0, _) | (_, None) => 0,
-        (_, Some(last)) => of.now.as_micros().saturating_sub(last.as_micros()).max(0),
-    };
+    let behind = i64::try_from(stats.lag_secs()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
     page.seconds("log_lag", "How old the last line is that was read, while there are more", behind);
     let help = "Failures that counted, since the daemon started";
     let failures = stats.by_rule().map(|(rule, service, count)| {

@@ -107,11 +107,53 @@ fn a_flag_overrides_the_file_and_the_lack_of_one_does_not() {
 }
 
 #[test]
-fn the_journal_is_refused_with_a_way_out_unless_a_log_is_named() {
-    let (dir, file) = config("[dovecot]\nbackend = systemd\n").unwrap();
-    let (_, err) = said(run(dir.path(), &[], &file), 2);
-    assert!(err.contains("d.conf:2") && err.contains("journalctl"), "{err}");
+fn the_journal_is_read_unless_a_log_is_named() {
+    let (dir, file) = config("[dovecot]\nbackend = systemd\nlogpath = /a\n").unwrap();
+    let logs = |journalctl: bool| {
+        let bin = dir.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        if journalctl {
+            fs::write(bin.join("journalctl"), "").unwrap();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doveblock"));
+        command.args(["check", "--config"]).arg(&file).env("PATH", bin).output()
+    };
+    let (_, err) = said(logs(false), 2);
+    assert!(err.contains("backend = systemd") && err.contains("journalctl"), "{err}");
+    let (out, _) = said(logs(true), 0);
+    assert!(out.contains("logs: journal (_SYSTEMD_UNIT=dovecot.service) (backend"), "{out}");
     said(run(dir.path(), &["--log", "-"], &file), 0);
+}
+
+#[test]
+fn without_a_log_it_is_looked_for_and_the_reason_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, file) = config("").unwrap();
+    let doveconf = dir.path().join("doveconf");
+    let log = dir.path().join("dovecot.log");
+    let script = format!("#!/bin/sh\necho {}; echo; echo mail\n", log.display());
+    fs::write(&doveconf, script).unwrap();
+    fs::set_permissions(&doveconf, fs::Permissions::from_mode(0o755)).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doveblock"));
+        command.arg("check").args(more).arg("--config").arg(&file).env("PATH", dir.path()).output()
+    };
+    let (out, _) = said(check(&[]), 0);
+    let told = format!("logs: {} (Dovecot writes it, by log_path", log.display());
+    assert!(out.contains(&told), "{out}");
+    let (out, _) = said(check(&["--format", "json"]), 0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["logs"]["names"][0], log.display().to_string());
+    assert!(report["logs"]["why"].as_str().unwrap().contains("log_path"));
+}
+
+#[test]
+fn standard_input_has_several_names_and_ends_the_daemon() {
+    let (dir, file) = config("").unwrap();
+    for name in ["-", "/dev/stdin", "/proc/self/fd/0"] {
+        let (_, err) = said(run(dir.path(), &["--log", name], &file), 0);
+        assert!(err.contains("reading standard input") && err.contains("stopped"), "{err}");
+    }
 }
 
 #[test]

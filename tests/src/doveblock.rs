@@ -43,10 +43,20 @@ impl<'w> Doveblock<'w> {
     }
 
     pub fn spawn(world: &'w World, log: &Path, more: &[&str]) -> Result<Self> {
+        Self::spawn_within(world, log, more, &[])
+    }
+
+    /// Started by `wrapper`, which becomes it.
+    pub fn spawn_within(
+        world: &'w World,
+        log: &Path,
+        more: &[&str],
+        wrapper: &[&str],
+    ) -> Result<Self> {
         let output = world.claim.dir().join("doveblock.log");
         let offset = fs::metadata(&output).map_or(0, |file| file.len());
         let file = File::options().create(true).append(true).open(&output)?;
-        let command = run_command(world, log, more)?;
+        let command = run_command(world, log, more, wrapper)?;
         let process = Process::spawn("doveblock", &command, &file)?;
         Ok(Self { world, process, log: Follow::from(&output, offset) })
     }
@@ -138,11 +148,14 @@ pub fn subject(ip: IpAddr) -> String {
     }
 }
 
-fn run_command(world: &World, log: &Path, more: &[&str]) -> Result<Command> {
+fn run_command(world: &World, log: &Path, more: &[&str], wrapper: &[&str]) -> Result<Command> {
     let binary = binary();
     ensure!(binary.is_file(), "{} is not built: use cargo xtask build", binary.display());
-    let mut command = world.server.command(&binary.to_string_lossy());
-    command.args(["run", "--log"]).arg(log);
+    let binary = binary.to_string_lossy();
+    let words: Vec<&str> = wrapper.iter().copied().chain([&*binary]).collect();
+    let (first, rest) = words.split_first().context("nothing to run")?;
+    let mut command = world.server.command(first);
+    command.args(rest).args(["run", "--log"]).arg(log);
     if !more.contains(&"--socket") {
         command.args(places(world));
     }
@@ -158,8 +171,18 @@ fn run_command(world: &World, log: &Path, more: &[&str]) -> Result<Command> {
 
 /// Runs `doveblock run` to its end, which must come by itself.
 pub fn run_to_end(world: &World, log: &Path, more: &[&str]) -> Result<(i32, String)> {
+    run_to_end_within(world, log, more, &[])
+}
+
+/// Likewise, started by `wrapper`.
+pub fn run_to_end_within(
+    world: &World,
+    log: &Path,
+    more: &[&str],
+    wrapper: &[&str],
+) -> Result<(i32, String)> {
     let path = world.claim.dir().join("ended.log");
-    let command = run_command(world, log, more)?;
+    let command = run_command(world, log, more, wrapper)?;
     let mut process = Process::spawn("doveblock", &command, &File::create(&path)?)?;
     let status = wait::until(LIMIT, "doveblock to refuse", || process.ended())?;
     Ok((crate::process::code(status), fs::read_to_string(&path)?))

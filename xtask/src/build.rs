@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     cmd,
-    layout::{self, BPF_TARGET},
+    layout::{self, BPF_TARGET, PACKAGED_TARGET},
     setup,
 };
 
@@ -45,6 +45,23 @@ fn user() -> Result<PathBuf> {
     )
     .context("could not build the user half")?;
     expect_file(layout::binary())
+}
+
+/// Both halves as they are packaged. Gives the path of the daemon, which needs no library.
+pub(crate) fn packaged() -> Result<PathBuf> {
+    setup::tools()?;
+    kernel()?;
+    eprintln!("==> building the user half as a static program");
+    let mut cargo = cmd::cargo("build", &layout::target());
+    cargo
+        .args(["--release", "--package", "blocker-user", "--target", PACKAGED_TARGET])
+        .env(layout::OBJECT_VAR, layout::object());
+    // For what is written in C: the host's compiler, with the static library's headers.
+    if cmd::find("musl-gcc", &[]).is_some() {
+        cargo.env(format!("CC_{}", PACKAGED_TARGET.replace('-', "_")), "musl-gcc");
+    }
+    cmd::run(&mut cargo).context("could not build the static program")?;
+    expect_file(layout::static_binary())
 }
 
 /// Builds a test of `package` that is a file of its own, and says where it is.

@@ -10,6 +10,12 @@ pub(crate) const BPF_LINKER: &str = "0.13.0";
 pub(crate) const LLVM_FEATURE: &str = "llvm-22";
 pub(crate) const LLVM_LIBRARY: &str = "libLLVM.so.22.";
 
+/// Makes the packages.
+pub(crate) const CARGO_DEB: &str = "3.8.0";
+pub(crate) const CARGO_GENERATE_RPM: &str = "0.21.1";
+
+/// Static: what is packaged runs on every distribution.
+pub(crate) const PACKAGED_TARGET: &str = "x86_64-unknown-linux-musl";
 pub(crate) const BPF_TARGET: &str = "bpfel-unknown-none";
 /// Names the kernel program for `blocker-user/build.rs`.
 pub(crate) const OBJECT_VAR: &str = "DOVEBLOCK_BPF_OBJECT";
@@ -42,6 +48,15 @@ pub(crate) fn cost_object() -> PathBuf {
 
 pub(crate) fn binary() -> PathBuf {
     target().join("release/doveblock")
+}
+
+pub(crate) fn static_binary() -> PathBuf {
+    target().join(PACKAGED_TARGET).join("release/doveblock")
+}
+
+/// The packages, and what goes into them.
+pub(crate) fn package() -> PathBuf {
+    target().join("package")
 }
 
 pub(crate) fn sandbox() -> PathBuf {

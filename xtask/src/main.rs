@@ -8,6 +8,7 @@ mod cmd;
 mod fuzz;
 mod layout;
 mod lint;
+mod package;
 mod packages;
 mod report;
 mod run;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build the .deb and the .rpm, of a static program: target/package
+    Package,
     /// Build, then run every test and the lints; the last line is the count
     Test {
         /// Only tests whose name contains this; the lints are left out
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         }),
         Task::Run { args } if args.is_empty() => run::sandbox(),
         Task::Run { args } => run::doveblock(&args),
+        Task::Package => package::task(),
         Task::Test { filter, deny_skipped } => test::all(filter.as_deref(), deny_skipped),
         Task::Bench { bench } => bench::run(&bench),
         Task::Vm { kernel } => vm::task(kernel.as_deref()),

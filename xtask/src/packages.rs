@@ -19,15 +19,17 @@ enum Use {
     Sandbox,
     /// `bench kernel`
     Bench,
+    /// `package`
+    Packaging,
 }
 
-use Use::{Bench, Sandbox, Tests};
+use Use::{Bench, Packaging, Sandbox, Tests};
 
 const fn package(name: &'static str, program: &'static str, uses: &'static [Use]) -> Package {
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 21] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
@@ -41,6 +43,17 @@ const PACKAGES: [Package; 14] = [
     package("xdp-tools", "xdp-loader", &[Tests, Bench]),
     // Judges the same log lines as doveblock.
     package("fail2ban", "fail2ban-regex", &[Tests]),
+    // Read a journal, and write one where no systemd runs.
+    package("systemd", "journalctl", &[Tests]),
+    package("systemd-journal-remote", "systemd-journal-remote", &[Tests]),
+    // A file system that does not tell of changes.
+    package("bindfs", "bindfs", &[Tests]),
+    // Compiles what is C in a static program.
+    package("musl-tools", "musl-gcc", &[Tests, Packaging]),
+    // Look at packages, and at the unit in them, and install them.
+    package("lintian", "lintian", &[Tests]),
+    package("rpm", "rpm", &[Tests]),
+    package("debootstrap", "debootstrap", &[Tests]),
     // Drop the same packets as doveblock.
     package("nftables", "nft", &[Bench]),
     package("iptables", "iptables", &[Bench]),
@@ -50,8 +63,14 @@ const PACKAGES: [Package; 14] = [
 ];
 
 /// Where programs are that an ordinary PATH does not name.
-const BESIDE_THE_PATH: [&str; 5] =
-    ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/libexec/dovecot", "/usr/local/sbin"];
+const BESIDE_THE_PATH: [&str; 6] = [
+    "/usr/sbin",
+    "/sbin",
+    "/usr/lib/dovecot",
+    "/usr/libexec/dovecot",
+    "/usr/local/sbin",
+    "/lib/systemd",
+];
 
 /// Asks dpkg's maintainer scripts to leave the services alone that they would start, by the
 /// file that they look for; it is gone again when the command ends, or is interrupted. A file
@@ -75,6 +94,11 @@ pub(crate) fn install() -> bool {
 /// Likewise for the firewalls that doveblock is measured beside.
 pub(crate) fn install_for_bench() -> bool {
     install_for(Bench, "the benchmark")
+}
+
+/// Likewise for making packages.
+pub(crate) fn install_for_packaging() -> bool {
+    install_for(Packaging, "making packages")
 }
 
 fn install_for(wanted: Use, who: &str) -> bool {

@@ -12,16 +12,21 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     cmd::{self, command},
-    layout::{self, BPF_LINKER, LLVM_FEATURE, LLVM_LIBRARY, RUST},
+    layout::{
+        self, BPF_LINKER, CARGO_DEB, CARGO_GENERATE_RPM, LLVM_FEATURE, LLVM_LIBRARY,
+        PACKAGED_TARGET, RUST,
+    },
     packages,
 };
 
-/// The task: all that `build`, `run`, `test` and `lint` want.
+/// The task: all that `build`, `run`, `test`, `package` and `lint` want.
 pub(crate) fn everything() -> Result<()> {
     tools()?;
+    packaging()?;
     let complete = packages::install();
     println!("Rust {RUST}: there");
     println!("bpf-linker {BPF_LINKER}: {}", layout::tools().join("bin/bpf-linker").display());
+    println!("cargo-deb {CARGO_DEB}, cargo-generate-rpm {CARGO_GENERATE_RPM}: there");
     println!("packages for the end-to-end tests: {}", if complete { "there" } else { "see above" });
     Ok(())
 }
@@ -122,6 +127,39 @@ fn bpf_linker(sysroot: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What packages are made with, besides [`tools`].
+pub(crate) fn packaging() -> Result<()> {
+    let sysroot = rust()?;
+    if !sysroot.join("lib/rustlib").join(PACKAGED_TARGET).join("lib").is_dir() {
+        eprintln!("==> installing what Rust {RUST} needs for static programs (about 200 MB)");
+        let mut add = command(cmd::rustup());
+        cmd::run(add.args(["target", "add", "--toolchain", RUST, PACKAGED_TARGET]))?;
+    }
+    cargo_tool("cargo-deb", CARGO_DEB)?;
+    cargo_tool("cargo-generate-rpm", CARGO_GENERATE_RPM)
+}
+
+/// A subcommand of cargo's, of exactly that version. Not optimised: it is built more often
+/// than what it does takes time.
+fn cargo_tool(name: &str, version: &str) -> Result<()> {
+    let tools = layout::tools();
+    let installed = cmd::output(command(tools.join("bin").join(name)).arg("--version"));
+    if installed.is_ok_and(|found| found.split_whitespace().any(|word| word == version)) {
+        return Ok(());
+    }
+    eprintln!("==> building {name} {version} into {} (about a minute, once)", tools.display());
+    let build_dir = tools.join("build");
+    cmd::run(
+        cmd::cargo("install", &build_dir)
+            .args([name, "--version", version, "--force", "--debug", "--root"])
+            .arg(&tools)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0"),
+    )
+    .with_context(|| format!("could not build {name}"))?;
+    fs::remove_dir_all(&build_dir)
+        .with_context(|| format!("failed to remove {}", build_dir.display()))
 }
 
 /// The PATH with this checkout's tools in front.

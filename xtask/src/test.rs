@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    build, cmd, layout, lint, packages,
+    build, cmd, layout, lint, package, packages,
     report::{Report, Suite},
     setup, vm,
 };
@@ -19,6 +19,8 @@ use crate::{
 const ON_THE_HOST: [&str; 3] = ["blocker-common", "blocker-user", "xtask"];
 /// Drives the built daemon, as root.
 const END_TO_END: &str = "blocker-tests";
+/// How the names of those tests begin that install what is packaged.
+const PACKAGES: &str = "package";
 /// Debian's kernels, one test each.
 const VIRTUAL_MACHINES: &str = "vm";
 
@@ -42,6 +44,12 @@ pub(crate) fn all(filter: Option<&str>, deny_skipped: bool) -> Result<ExitCode> 
     }
     match &built {
         Ok(binary) => {
+            // They take minutes; a filter is for the quick turn while writing.
+            if filter.is_none_or(|filter| filter.starts_with(PACKAGES)) {
+                if let Err(error) = package::for_tests() {
+                    report.step_failed(&format!("making the packages: {error:#}"));
+                }
+            }
             let mut tests = cargo_test(END_TO_END, filter);
             tests.env(layout::OBJECT_VAR, layout::object()).env(layout::BINARY_VAR, binary);
             report.add(suite(END_TO_END, &mut tests, &mut io::stdout()));
@@ -53,7 +61,6 @@ pub(crate) fn all(filter: Option<&str>, deny_skipped: bool) -> Result<ExitCode> 
             report.add(suite);
         }
     }
-    // A filter is for the quick turn while writing.
     if filter.is_none() {
         report.add(suite(VIRTUAL_MACHINES, &mut vm::as_command()?, &mut io::stdout()));
         for failed in lint::all() {

@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{build, cmd, layout, packages};
+pub(crate) use debian::mirror;
 use debian::{Apt, Kernel};
 use machine::Outcome;
 
@@ -191,7 +192,7 @@ fn fetch<'a>(name: &str, apt: &'a Apt, directory: &Path) -> Result<&'a str> {
 
 fn boot(kernel: &Kernel, userland: &[initramfs::Entry], log: &Path) -> Result<Outcome> {
     let archive = layout::vm().join("initramfs.cpio");
-    let modules = kernel.modules(&["virtio_pci", "virtio_net", "veth"])?;
+    let modules = kernel.modules(&["virtio_pci", "virtio_net", "veth", "8021q", "bonding"])?;
     ensure!(!modules.is_empty(), "{} has no modules for its network", kernel.release);
     let modules = modules.into_iter().enumerate().map(|(at, module)| {
         initramfs::Entry::file(&format!("modules/{at:02}-{}.ko", module.name), module.image)

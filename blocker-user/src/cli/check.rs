@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::{
     Format, VerbError,
     config::{ConfigArgs, refuse_errors},
+    logs::{self, Logs},
     output,
 };
-use crate::config::{Fault, Loaded, OPTIONS, Severity, markdown, pending, show};
+use crate::config::{Fault, Loaded, OPTIONS, Severity, markdown, show};
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -28,12 +29,12 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), VerbError> {
     if args.print_options {
         return output::text_out(&markdown());
     }
-    let mut loaded = args.config.load();
-    let pending = pending(&loaded);
-    loaded.faults.extend(pending);
+    let loaded = args.config.load();
+    let logs = found_logs(&loaded);
     match args.format {
         Format::Json => {
-            output::json(&report(&loaded))?;
+            output::json(&report(&loaded, logs.as_ref().ok().and_then(Option::as_ref)))?;
+            logs?;
             match loaded.errors().count() {
                 0 => Ok(()),
                 errors => Err(VerbError::Usage(format!("{errors} errors in the configuration"))),
@@ -45,15 +46,23 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), VerbError> {
                 eprintln!("{warnings}\n");
             }
             refuse_errors(&loaded)?;
-            output::text_out(&text(&loaded))
+            output::text_out(&text(&loaded, logs?.as_ref()))
         }
     }
+}
+
+/// What would be read. Where there are errors, this is not the time to ask.
+fn found_logs(loaded: &Loaded) -> Result<Option<Logs>, VerbError> {
+    let is_good = loaded.errors().next().is_none();
+    is_good.then(|| logs::of(loaded)).transpose()
 }
 
 #[derive(Serialize)]
 struct Report {
     ok: bool,
     files: Vec<String>,
+    /// `null` where something is wrong.
+    logs: Option<Read>,
     options: Vec<Effective>,
     faults: Vec<Said>,
     unused: Vec<Unused>,
@@ -64,6 +73,20 @@ struct Effective {
     name: &'static str,
     value: String,
     from: String,
+}
+
+/// What is read, and, where nobody has said so, why.
+#[derive(Serialize)]
+struct Read {
+    names: Vec<String>,
+    why: Option<String>,
+}
+
+impl From<&Logs> for Read {
+    fn from(logs: &Logs) -> Self {
+        let names = logs.specs.iter().map(ToString::to_string).collect();
+        Self { names, why: logs.why.clone() }
+    }
 }
 
 #[derive(Serialize)]
@@ -83,7 +106,7 @@ struct Unused {
     why: &'static str,
 }
 
-fn report(loaded: &Loaded) -> Report {
+fn report(loaded: &Loaded, logs: Option<&Logs>) -> Report {
     let effective = OPTIONS.iter().map(|option| {
         let (value, from) = loaded.effective(option);
         Effective { name: option.name, value, from: from.to_string() }
@@ -94,8 +117,9 @@ fn report(loaded: &Loaded) -> Report {
         why: unused.why,
     });
     Report {
-        ok: loaded.errors().next().is_none(),
+        ok: logs.is_some(),
         files: loaded.files.iter().map(|file| file.display().to_string()).collect(),
+        logs: logs.map(Read::from),
         options: effective.collect(),
         faults: loaded.faults.iter().map(said).collect(),
         unused: unused.collect(),
@@ -117,7 +141,7 @@ fn said(fault: &Fault) -> Said {
     }
 }
 
-fn text(loaded: &Loaded) -> String {
+fn text(loaded: &Loaded, logs: Option<&Logs>) -> String {
     let mut text = String::new();
     let files: Vec<String> = loaded.files.iter().map(|file| file.display().to_string()).collect();
     let files = if files.is_empty() {
@@ -135,6 +159,10 @@ fn text(loaded: &Loaded) -> String {
         [option.name.to_owned(), value, from.to_string()]
     });
     text.push_str(&output::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()));
+    if let Some(Read { names, why }) = logs.map(Read::from) {
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        let _infallible = writeln!(text, "\nlogs: {}{why}", names.join(", "));
+    }
     if !loaded.unused.is_empty() {
         text.push_str("\nset for fail2ban, and without a use here:\n");
         let rows = loaded

@@ -1,11 +1,11 @@
 //! The flags that say where the configuration is, for every verb that needs one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::{
-    config::{Loaded, Settings, Sources, load, show},
+    config::{DEFAULT_FILE, Loaded, Settings, Sources, load, show},
     filter::{Filter, FilterError},
 };
 
@@ -27,6 +27,19 @@ impl ConfigArgs {
     /// Everything there is to say about it, right or wrong.
     pub(super) fn load(&self) -> Loaded {
         load(&Sources { config: self.config.clone(), fail2ban: self.fail2ban.clone() })
+    }
+
+    /// Where files of the configuration are, or may come to be.
+    pub(super) fn directories(&self, loaded: &Loaded) -> Vec<PathBuf> {
+        let ours = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        let files = loaded.files.iter().map(PathBuf::as_path).chain([ours]);
+        let mut directories: Vec<PathBuf> = files
+            .filter_map(|file| Some(std::path::absolute(file).ok()?.parent()?.to_owned()))
+            .collect();
+        directories.extend(self.fail2ban.clone());
+        directories.sort();
+        directories.dedup();
+        directories
     }
 }
 

@@ -3,9 +3,12 @@
 
 mod bans;
 mod check;
+mod completions;
 mod config;
 mod detach;
 mod explain;
+mod logs;
+mod man;
 mod output;
 mod regex;
 mod reload;
@@ -56,6 +59,10 @@ enum Verb {
     Check(check::CheckArgs),
     /// Detach the XDP program and forget every ban; works without a daemon
     Detach(detach::DetachArgs),
+    /// Print what a shell needs to complete this command line
+    Completions(completions::CompletionsArgs),
+    /// Print a page of the manual, for `man -l -`, or write all of them
+    Man(man::ManArgs),
 }
 
 /// Where the daemon is reached.
@@ -139,6 +146,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::Unban(args) => bans::unban(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Detach(args) => detach::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
     };
     let (message, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,

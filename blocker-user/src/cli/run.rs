@@ -3,7 +3,7 @@
 
 mod args;
 mod interfaces;
-mod logs;
+mod reach;
 mod reload;
 mod state;
 
@@ -14,13 +14,14 @@ use std::{
 
 use super::{VerbError, config::filter_of};
 use crate::{
-    config::{self, Ignored, JAIL, OnStop},
+    config::{self, Backend, Ignored, JAIL, OnStop},
     control::{Context, Lists, Places, Server},
-    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats},
+    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats, manager},
     dovecot::{self, Judge},
-    firewall::{self, Memory, Options, Xdp},
+    firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
     log::Log,
+    sandbox,
     source::{Source, Waiter},
     store::{self, Reader},
 };
@@ -38,6 +39,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
 }
 
 fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
+    sandbox::keep_capabilities();
     let config = args.clone().into_config()?;
     let options = firewall_options(&config);
     if !config.dry_run {
@@ -46,7 +48,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         Xdp::check(&options)?;
     }
 
-    let waiter = Waiter::new().map_err(VerbError::failed)?;
+    let waiter = match config.settings.backend {
+        Backend::Polling => Waiter::polling(),
+        Backend::Auto | Backend::Systemd => Waiter::new(),
+    };
+    let waiter = waiter.map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
     let mut server = Server::bind(&Places {
         socket: config.socket.clone(),
@@ -58,6 +64,11 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let view = firewall.view()?;
     // Behind the firewall, which is the one to say that another daemon is running.
     let State { keeping, saved, seed } = State::open(&config, &waiter);
+    if config.landlock {
+        // Behind the state, whose directory may have to be made first. Threads that run by now
+        // (the log's, the state's, that of --trace) are confined where the kernel can do that.
+        sandbox::confine(&reach::of(&config), log);
+    }
     let stats = Arc::new(Stats::from(saved.totals));
     let past = keeping.is_some().then(|| Reader::of(&config.state_dir));
     let (ignore, names) = ignore_list(&config.settings, &remote)?;
@@ -98,12 +109,14 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     server.serve(context, give_up).map_err(VerbError::failed)?;
     pipeline.commit()?;
     tracing::info!("{ready}");
+    manager::ready(&ready);
     pipeline.run().map_err(VerbError::failed)?;
-    stopped(&config)
+    manager::stopping();
+    stopped(&config, &mut pipeline)
 }
 
 /// What becomes of the bans. Whoever ends in another way than this one leaves them in force.
-fn stopped(config: &Config) -> Result<(), VerbError> {
+fn stopped(config: &Config, pipeline: &mut Pipeline) -> Result<(), VerbError> {
     match (config.dry_run, config.settings.on_stop) {
         (true, _) => tracing::info!("stopped"),
         (false, OnStop::Keep) => {
@@ -112,7 +125,7 @@ fn stopped(config: &Config) -> Result<(), VerbError> {
             );
         }
         (false, OnStop::Detach) => {
-            firewall::detach(&config.pin_dir)?;
+            pipeline.detach()?;
             if let Err(error) = store::forget_bans(&config.state_dir, &config.pin_dir) {
                 tracing::error!("the next start would enforce the bans again: {error}");
             }

@@ -56,6 +56,7 @@ fn text(status: &Status) -> String {
         ("interfaces", attached),
         ("logs", status.logs.join(", ")),
         ("lines read", status.lines.to_string()),
+        ("behind the log", span(status.lag_secs)),
         ("currently failed", status.currently_failed.to_string()),
         ("total failed", status.total_failed.to_string()),
         ("currently banned", status.currently_banned.to_string()),

@@ -112,6 +112,9 @@ pub fn load(sources: &Sources) -> Loaded {
         loaded.set(option, &merged);
     }
     loaded.faults.extend(loaded.settings.faults_of_patterns());
+    if let Some(Origin::File(place)) = loaded.origins.get("journalmatch") {
+        loaded.faults.extend(loaded.settings.doubt_of_journalmatch(place));
+    }
     loaded.name_unknown(&merged, headings);
     loaded.compare_mode_with_filter(&merged);
     loaded.name_unknown_of_filter(&merged);

@@ -12,9 +12,9 @@ mod files;
 mod ini;
 mod listen;
 mod load;
+mod logs;
 mod merge;
 mod options;
-mod pending;
 mod ports;
 mod regexes;
 mod settings;
@@ -30,11 +30,11 @@ pub use files::{DEFAULT_FILE, Sources};
 pub use listen::parse_listen;
 pub use load::{JAIL, Loaded, Origin, Unused, load};
 pub use options::{Fail2ban, OPTIONS, Opt, find, nearest};
-pub use pending::pending;
 pub use ports::{PortList, parse_ports};
 pub use settings::{Backend, OnStop, Protocol, Regexes, Settings};
 pub use text::{Line, Owner, Place, SourceFile, Text};
 pub use units::{parse_bantime, parse_span};
+pub(crate) use unused::UNUSED;
 pub use values::parse_findtime;
 
 /// Text that is not what the option takes.

@@ -2,8 +2,8 @@
 //! docs/config.md come. An option is added here, in `Settings`, and nowhere else.
 
 use super::{
-    Invalid, parse_ignore_list, parse_listen, parse_ports,
-    settings::{Backend, OnStop, Protocol, Regexes, Settings},
+    Invalid, logs, parse_ignore_list, parse_listen, parse_ports,
+    settings::{OnStop, Protocol, Regexes, Settings},
     text::Text,
     values::{
         self, boolean, name_of, number, one_of, parse_findtime, show_bantime, show_span, span,
@@ -60,7 +60,7 @@ const ACTIONS: [(&str, Action); 2] = [("drop", Action::Drop), ("reset", Action::
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 38] = [
+pub static OPTIONS: [Opt; 39] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -103,19 +103,30 @@ pub static OPTIONS: [Opt; 38] = [
     },
     Opt {
         name: "logpath",
-        takes: "paths, one a line",
-        doc: "The logs to read",
+        takes: "paths, or patterns of them (*, ?, […]), one a line; also journal, or - for standard input",
+        doc: "The logs to read. If not set, it is looked for where Dovecot logs to, see log-sources.md",
         fail2ban: Fail2ban::Same,
-        set: |to, text| put(&mut to.logpath, values::logpath(text)),
+        set: |to, text| put(&mut to.logpath, logs::logpath(text)),
         show: |of| of.logpath.join("\n"),
     },
     Opt {
         name: "backend",
-        takes: "auto (also fail2ban's pyinotify, polling) or systemd",
-        doc: "How logs are read: files as soon as they change, or the journal",
+        takes: "auto (also fail2ban's pyinotify), polling, or systemd, which may have [journalpath=DIR], [journalfiles=PATTERN] or [namespace=NAME] behind it",
+        doc: "How logs are read: files as soon as they change, or by looking four times a second, or the journal and no logpath",
         fail2ban: Fail2ban::Same,
-        set: |to, text| put(&mut to.backend, values::backend(&text.joined())),
-        show: |of| name_of(of.backend, &[("auto", Backend::Files), ("systemd", Backend::Systemd)]),
+        set: |to, text| {
+            (to.backend, to.journal) = logs::backend(&text.joined())?;
+            Ok(())
+        },
+        show: |of| logs::show_backend(of.backend, &of.journal),
+    },
+    Opt {
+        name: "journalmatch",
+        takes: "FIELD=value, several of which must all hold; + between them, or a new line, for \"or\"",
+        doc: "Which entries of the journal are Dovecot's",
+        fail2ban: Fail2ban::Same,
+        set: |to, text| put(&mut to.journalmatch, logs::journalmatch(text)),
+        show: |of| of.journalmatch.to_string(),
     },
     Opt {
         name: "maxretry",

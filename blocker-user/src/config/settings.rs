@@ -14,6 +14,7 @@ use crate::{
     dovecot::{Mode, SessionCheck},
     firewall::{Action, DEFAULT_MAX_BANS, PortRange, XdpMode},
     jail::{Bantime, Count, Increment, Policy},
+    source::{JournalPlace, Matches},
 };
 
 /// Every option, under its own name where Rust lets it have that.
@@ -23,9 +24,12 @@ pub struct Settings {
     pub mode: Mode,
     pub port: PortList,
     pub protocol: Protocol,
-    /// Paths, `-` or `journal`.
+    /// Paths, patterns, `-` or `journal`. The log is looked for if empty.
     pub logpath: Vec<String>,
     pub backend: Backend,
+    /// Which journal, for the backend that reads one.
+    pub journal: JournalPlace,
+    pub journalmatch: Matches,
     pub maxretry: NonZeroU32,
     /// `maxretry.probe`; like maxretry if there is none.
     pub maxretry_probe: Option<NonZeroU32>,
@@ -74,8 +78,11 @@ pub enum Protocol {
 /// How lines come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// From the files of logpath, as soon as they change.
-    Files,
+    /// From the files of logpath, as soon as they change; without logpath, from wherever
+    /// Dovecot logs to.
+    Auto,
+    /// Likewise, but files are looked at now and then.
+    Polling,
     /// From the journal.
     Systemd,
 }
@@ -116,8 +123,10 @@ impl Default for Settings {
             mode: Mode::Normal,
             port: PortList::default(),
             protocol: Protocol::Tcp,
-            logpath: vec!["/var/log/mail.log".to_owned()],
-            backend: Backend::Files,
+            logpath: Vec::new(),
+            backend: Backend::Auto,
+            journal: JournalPlace::default(),
+            journalmatch: Matches::default(),
             maxretry: policy.maxretry,
             maxretry_probe: None,
             findtime: policy.findtime,

@@ -84,7 +84,7 @@ fn every_option_can_be_set() {
         bantime.multipliers = 1 2 4\nbantime.maxtime = 1w\nbantime.rndtime = 5m\n\
         bantime.overalljails = on\nignoreself = off\nipv6_prefix = 56\nignore_authenticated = 0\n\
         count = lines\nsession_check = strict\nmax_tracked = 1000\nmax_bans = 7\non_stop = detach\nxdp_mode = native\n\
-        interface = eth0, eth1\nprotocol = all\naction = reset\ndrop_fragments = no\nusedns = warn\nbackend = systemd\nfilter = dovecot[mode=aggressive]\n";
+        interface = eth0, eth1\nprotocol = all\naction = reset\ndrop_fragments = no\nusedns = warn\nbackend = systemd\njournalmatch = _UID=0\nlogpath = /a/*.log\nfilter = dovecot[mode=aggressive]\n";
     let settings = good(text);
     let defaults = Settings::default();
     for line in text.lines().skip(1) {
@@ -116,7 +116,7 @@ fn the_protocol_says_what_ports_are_guarded() {
 fn all_faults_are_found_in_one_go() {
     let loaded = own(
         "[DEFAULT]\nfindtime = soon\nbantimee = 1h\nmaxretry = 0\n[dovecot]\nmode = agressive\n\
-         nonsense\nbantime.formula = 2 ** 3\nipv6_prefix = 129\ncount = all\nlogpath = /var/*.log\n\
+         nonsense\nbantime.formula = 2 ** 3\nipv6_prefix = 129\ncount = all\nlogpath = /var/a b\n\
          action = iptables\n[sshd]\nport = 22\n",
     );
     let mut found = errors(&loaded);

@@ -13,7 +13,7 @@ pub(super) fn is_part_of_action(name: &str) -> bool {
 const ACTION: &str = "packets of the banned are dropped by the XDP program, on all ports of port";
 
 /// Names, and why.
-pub(super) const UNUSED: &[(&[&str], &str)] = &[
+pub(crate) const UNUSED: &[(&[&str], &str)] = &[
     (&["action", "banaction", "chain", "blocktype"], ACTION),
     (
         &["destemail", "sender", "sendername", "mta", "fail2ban_agent"],
@@ -23,7 +23,7 @@ pub(super) const UNUSED: &[(&[&str], &str)] = &[
     (&["usedns"], "no name in a log is ever looked up"),
     (&["maxmatches", "maxlines"], "lines of a ban are not kept, and each is judged by itself"),
     (&["logencoding", "logtimezone", "datepattern"], "every known form of date is recognised"),
-    (&["prefregex", "journalmatch", "skip_if_nologs"], "the rules and the logs do without it"),
+    (&["prefregex", "skip_if_nologs"], "the rules and the logs do without it"),
     (&["dbfile", "dbmaxmatches"], "the database is doveblock.sqlite3 in --state-dir"),
     (&["loglevel", "logtarget"], "doveblock writes its log to standard error"),
 ];

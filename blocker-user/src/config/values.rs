@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, num::NonZeroU32, str::FromStr, time::Duration};
 
-use super::{Invalid, parse_bantime, parse_span, settings::Backend, text::Text};
+use super::{Invalid, parse_bantime, parse_span};
 use crate::{dovecot::Mode, jail::Bantime};
 
 /// As fail2ban reads it.
@@ -79,45 +79,6 @@ pub(super) fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, In
 pub(super) fn name_of<T: Copy + PartialEq>(value: T, choices: &[(&str, T)]) -> String {
     let found = choices.iter().find(|(_, choice)| *choice == value);
     found.map(|&(name, _)| name.to_owned()).unwrap_or_default()
-}
-
-pub(super) fn backend(text: &str) -> Result<Backend, Invalid> {
-    let name = text.split('[').next().unwrap_or_default();
-    const NAMES: [(&str, Backend); 6] = [
-        ("auto", Backend::Files),
-        ("pyinotify", Backend::Files),
-        ("inotify", Backend::Files),
-        ("polling", Backend::Files),
-        ("gamin", Backend::Files),
-        ("systemd", Backend::Systemd),
-    ];
-    one_of(name, &NAMES)
-}
-
-/// One path a line. fail2ban takes `head` or `tail` behind it, which says where to begin.
-pub(super) fn logpath(text: &Text) -> Result<Vec<String>, Invalid> {
-    let path = |line: &str| {
-        let path = match line.rsplit_once(char::is_whitespace) {
-            Some((path, "head" | "tail")) => path.trim_end(),
-            _ => line,
-        };
-        if path.contains(char::is_whitespace) {
-            return Err(Invalid::new(format!(
-                "{line:?} is more than one path; write each in a line of its own, indented"
-            )));
-        }
-        if path.contains(['*', '?', '[']) {
-            return Err(Invalid::new(format!(
-                "{path:?} is a pattern, which this version cannot follow; name the files themselves"
-            )));
-        }
-        Ok(path.to_owned())
-    };
-    let paths: Vec<String> = text.lines().map(|line| path(&line.text)).collect::<Result<_, _>>()?;
-    match paths.is_empty() {
-        true => Err(Invalid::new("no log is named")),
-        false => Ok(paths),
-    }
 }
 
 /// fail2ban's `dovecot[mode=aggressive]`. Without a mode, it is fail2ban's default.

@@ -60,6 +60,8 @@ pub struct Status {
     pub interfaces: Vec<String>,
     pub logs: Vec<String>,
     pub lines: u64,
+    /// How old the lines are that are being read; 0 when all logs have been read to their ends.
+    pub lag_secs: u64,
     pub currently_failed: usize,
     pub total_failed: u64,
     pub currently_banned: usize,

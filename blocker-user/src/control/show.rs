@@ -52,6 +52,7 @@ fn summary(context: &Context, view: &dyn View, bans: &[Enforced]) -> Result<Stat
         interfaces: view.interfaces(),
         logs: shown.logs,
         lines: context.stats.lines(),
+        lag_secs: context.stats.lag_secs(),
         currently_failed: context.stats.currently_failed(),
         total_failed: context.stats.total_failed(),
         currently_banned: bans.len(),
@@ -90,7 +91,6 @@ pub(super) fn metrics(context: &Context) -> Result<String, Refusal> {
         attachments: view.attachments(),
         dry_run: context.dry_run,
         mode: context.shown().mode,
-        now: wall_clock(),
     };
     metrics::text(&snapshot).map_err(|error| Refusal::Failed(error.to_string()))
 }

@@ -42,6 +42,11 @@ impl Pipeline {
     fn follow(&mut self, sources: Vec<(String, Spec)>) {
         let mut before = mem::take(&mut self.feeds);
         let wall = self.core.clocks.now();
+        let pattern = |(_, spec): &(String, Spec)| match spec {
+            Spec::Pattern(pattern) => glob::Pattern::new(pattern).ok(),
+            _ => None,
+        };
+        let patterns: Vec<glob::Pattern> = sources.iter().filter_map(pattern).collect();
         for (name, spec) in sources {
             let known = before.iter().position(|feed| feed.name() == name);
             self.feeds.push(match known {
@@ -49,8 +54,14 @@ impl Pipeline {
                 None => Feed::new(name, Source::new(&spec), None, wall),
             });
         }
-        for feed in before {
-            tracing::info!("{} is not read any more", feed.name());
+        // What patterns have led to is read on, where one still leads there.
+        for mut feed in before {
+            let is_member = matches!(feed.source(), Source::Member(_));
+            if is_member && patterns.iter().any(|pattern| pattern.matches(feed.name())) {
+                self.feeds.push(feed);
+            } else {
+                tracing::info!("{} is not read any more", feed.name());
+            }
         }
     }
 }

@@ -12,14 +12,18 @@ use crate::{
 
 /// Whoever reads for longer than this without coming to an end says how far he is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// Lines of this age are not what was written just now.
+const BEHIND: Duration = Duration::from_secs(60);
 
 pub(super) struct Feed {
     name: String,
     source: Source,
     skew: Skew,
     pace: Pace,
-    /// What was there at the start is being read.
+    /// More is there than was read yet.
     backlog: Option<Backlog>,
+    /// How old that is.
+    lag: Duration,
 }
 
 struct Backlog {
@@ -43,8 +47,16 @@ impl Feed {
                 Pace::from(read_until, wall)
             }
         };
-        let backlog = Some(Backlog { told_at: Instant::now(), lines: 0, is_told: false });
-        Self { name, source, skew: Skew::default(), pace, backlog }
+        Self { name, source, skew: Skew::default(), pace, backlog: None, lag: Duration::ZERO }
+    }
+
+    pub(super) fn source(&mut self) -> &mut Source {
+        &mut self.source
+    }
+
+    /// How old the lines are that are being read; zero where all have been.
+    pub(super) fn lag(&self) -> Duration {
+        self.lag
     }
 
     pub(super) fn name(&self) -> &str {
@@ -77,7 +89,7 @@ impl Feed {
         now: LogTime,
         each: &mut dyn FnMut(&[u8], &mut Pace) -> Option<LogTime>,
     ) -> Progress {
-        let Self { name, source, skew, pace, backlog } = self;
+        let Self { name, source, skew, pace, backlog, lag } = self;
         let (mut shift, mut lines, mut latest) = (None, 0, None);
         let progress = source.read(waiter, &mut |line| {
             let time = each(line, pace);
@@ -94,21 +106,33 @@ impl Feed {
             );
         }
         pace.progress(progress);
-        match backlog {
-            Some(backlog) if progress == Progress::More => backlog.tell(name, lines, latest),
-            Some(Backlog { is_told: true, .. }) => tracing::info!("{name} is read to its end"),
-            Some(_) | None => {}
-        }
-        if progress != Progress::More {
-            self.backlog = None;
+        match progress {
+            Progress::More => {
+                *lag = latest.map_or(*lag, |latest| now.since(latest));
+                let backlog = backlog.get_or_insert_with(Backlog::new);
+                backlog.lines += lines;
+                if *lag > BEHIND || latest.is_none() {
+                    backlog.tell(name, latest);
+                }
+            }
+            Progress::Pending => {}
+            Progress::Idle | Progress::Ended => {
+                *lag = Duration::ZERO;
+                if backlog.take().is_some_and(|backlog| backlog.is_told) {
+                    tracing::info!("{name} is read to its end");
+                }
+            }
         }
         progress
     }
 }
 
 impl Backlog {
-    fn tell(&mut self, name: &str, lines: u64, latest: Option<LogTime>) {
-        self.lines += lines;
+    fn new() -> Self {
+        Self { told_at: Instant::now(), lines: 0, is_told: false }
+    }
+
+    fn tell(&mut self, name: &str, latest: Option<LogTime>) {
         if self.told_at.elapsed() < TELL_EVERY {
             return;
         }

@@ -9,6 +9,7 @@ mod change;
 mod clocks;
 mod evictions;
 mod feed;
+pub(crate) mod manager;
 mod names;
 mod own;
 mod pace;

@@ -11,6 +11,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketType, socket},
+};
+
 use super::{Command, Remote};
 
 /// The start waits no longer than this for the first answers.
@@ -61,7 +66,19 @@ pub(crate) fn follow(
 
 fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     // Any port: it is only there for the form's sake.
-    Ok((name, 0).to_socket_addrs()?.map(|socket| socket.ip().to_canonical()).collect())
+    let found = (name, 0).to_socket_addrs().map_err(|error| match is_kept_from_asking() {
+        true => io::Error::other(
+            "this service may not use the network, as its unit says; doveblock's \
+             examples/names.conf lets it ask name servers",
+        ),
+        false => error,
+    })?;
+    Ok(found.map(|socket| socket.ip().to_canonical()).collect())
+}
+
+/// `RestrictAddressFamilies=` leaves a resolver without a word on what keeps it from its server.
+fn is_kept_from_asking() -> bool {
+    matches!(socket(AddressFamily::INET, SocketType::DGRAM, None), Err(Errno::AFNOSUPPORT))
 }
 
 /// What is known about every name.

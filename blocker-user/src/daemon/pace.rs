@@ -34,7 +34,8 @@ impl Pace {
 
     /// Takes note of how the last chunk was read; whether it was the last of what there was.
     pub(super) fn progress(&mut self, progress: Progress) -> bool {
-        let is_over = *self != Self::Live && progress != Progress::More;
+        let is_read = matches!(progress, Progress::Idle | Progress::Ended);
+        let is_over = *self != Self::Live && is_read;
         if is_over {
             *self = Self::Live;
         }
@@ -69,7 +70,8 @@ mod tests {
         let times = [Some(90), Some(150), None, Some(140), Some(5000)];
         let read = times.map(|time| pace.line(time.map(at), at(1000)));
         assert_eq!(read, [100, 150, 150, 150, 1000].map(at));
-        assert!(!pace.progress(Progress::More) && !pace.is_live());
+        assert!(!pace.progress(Progress::More) && !pace.progress(Progress::Pending));
+        assert!(!pace.is_live());
         assert!(pace.progress(Progress::Idle) && pace.is_live());
         assert!(!pace.progress(Progress::Idle), "once");
         assert_eq!(pace.line(Some(at(7)), at(1001)), at(1001));

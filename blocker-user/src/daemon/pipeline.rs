@@ -13,6 +13,7 @@ use super::{
     AnyFirewall, Clocks, Inbox, Stats,
     evictions::Evictions,
     feed::Feed,
+    manager::Heartbeat,
     own::OwnAddresses,
     pace::Pace,
     records::{self, Keeping, Records},
@@ -24,7 +25,7 @@ use crate::{
     dovecot::{Event, Failure, Judge},
     firewall::{FirewallError, Order},
     jail::{Ban, Jail, LoginOutcome, Outcome},
-    source::{Progress, Source, Waiter},
+    source::{self, Progress, Source, Waiter},
     store::{Place, Saved},
     time::LogTime,
 };
@@ -130,8 +131,13 @@ impl Pipeline {
         self.core.firewall.commit()
     }
 
+    /// See [`Firewall::detach`].
+    pub fn detach(&mut self) -> Result<(), FirewallError> {
+        self.core.firewall.detach()
+    }
+
     /// Runs until it is told to stop, or every source has ended.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<()> {
         let result = self.read_on();
         if self.core.records.wait_for_last() {
             self.keep();
@@ -141,7 +147,9 @@ impl Pipeline {
     }
 
     fn read_on(&mut self) -> io::Result<()> {
+        let mut heartbeat = Heartbeat::new();
         while !self.inbox.stopped() && !self.feeds.is_empty() {
+            heartbeat.beat(&self.core.stats);
             let read_any = self.read_all();
             if self.core.records.is_due() {
                 self.keep();
@@ -170,7 +178,7 @@ impl Pipeline {
             let mut line = |line: &[u8], pace: &mut Pace| core.line(line, now, pace);
             match feed.read(&mut self.waiter, now, &mut line) {
                 Progress::More => read_any = true,
-                Progress::Idle => {}
+                Progress::Idle | Progress::Pending => {}
                 Progress::Ended => ended.push(index),
             }
         }
@@ -180,8 +188,23 @@ impl Pipeline {
         if !self.core.unsettled.is_empty() && self.feeds.iter().all(Feed::is_live) {
             self.core.settle();
         }
+        let lag = self.feeds.iter().map(Feed::lag).max().unwrap_or_default();
+        self.core.stats.lag_secs.store(lag.as_secs(), Ordering::Relaxed);
+        read_any |= self.follow_found();
         self.obey();
         read_any
+    }
+
+    /// Reads what patterns have found as well; whether that is anything.
+    fn follow_found(&mut self) -> bool {
+        let mut sources: Vec<&mut Source> = self.feeds.iter_mut().map(Feed::source).collect();
+        let found = source::found(&mut sources);
+        let wall = self.core.wall_clock();
+        let any = !found.is_empty();
+        self.feeds.extend(
+            found.into_iter().map(|source| Feed::new(source.to_string(), source, None, wall)),
+        );
+        any
     }
 
     /// Hands over to the store what there is by now. Between chunks of lines: then what is known

@@ -175,9 +175,9 @@ impl Records {
         self.keeping.as_ref().is_none_or(|keeping| keeping.store.wait_idle(limit))
     }
 
-    pub(super) fn close(self) {
-        self.after.into_iter().for_each(|done| done());
-        if let Some(keeping) = self.keeping {
+    pub(super) fn close(&mut self) {
+        std::mem::take(&mut self.after).into_iter().for_each(|done| done());
+        if let Some(keeping) = self.keeping.take() {
             keeping.store.close(LAST);
         }
     }

@@ -30,6 +30,7 @@ pub struct Stats {
     pub(super) database_errors: AtomicU64,
     by_rule: [[AtomicU64; SERVICES.len()]; RULE_COUNT],
     started_bans: u64,
+    pub(super) lag_secs: AtomicU64,
 }
 
 impl From<Totals> for Stats {
@@ -72,6 +73,12 @@ impl Stats {
     /// Bans that ended before their time because `max_bans` was reached.
     pub fn total_evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// How old the lines are that are being read, of the log that is furthest behind; zero when
+    /// all have been read to their ends.
+    pub fn lag_secs(&self) -> u64 {
+        self.lag_secs.load(Ordering::Relaxed)
     }
 
     /// Clients with failures inside findtime.
@@ -122,6 +129,7 @@ impl Stats {
         let rule = RULES.iter().find(|rule| rule.name == "no-auth-attempts").unwrap();
         let stats = Self { last_line: 1_795_539_600_000_000.into(), ..Self::default() };
         stats.bytes_behind.store(512, Ordering::Relaxed);
+        stats.lag_secs.store(12, Ordering::Relaxed);
         stats.failure(rule, b"managesieve-login: Disconnected");
         stats
     }

@@ -101,6 +101,10 @@ mod tests {
         rip=192.0.2.7, lip=192.0.2.1, mpid=5, session=<AAAAAAAAAADAAAIH>";
 
     fn judge(option: FilterOption, text: &str, rest: &str) -> Judgement {
+        judge_line(option, text, &format!("Nov 23 17:00:00 {rest}"))
+    }
+
+    fn judge_line(option: FilterOption, text: &str, line: &str) -> Judgement {
         let origin = Origin { file: "doveblock.conf".to_owned(), line: 1, option };
         let filter = Filter::compile([Pattern { text: text.to_owned(), origin }]).unwrap();
         let settings = Settings {
@@ -109,7 +113,7 @@ mod tests {
             session_check: SessionCheck::default(),
         };
         let mut judge = Judge::new(settings).with_filter(filter, true);
-        judge.judge(format!("Nov 23 17:00:00 {rest}").as_bytes(), NOW)
+        judge.judge(line.as_bytes(), NOW)
     }
 
     /// The rule and the address, or `login`, or nothing.
@@ -142,6 +146,20 @@ mod tests {
     fn a_line_of_another_program_has_its_time_too() {
         let found = judge(FilterOption::Failregex, "x: <HOST>", "mail x: 192.0.2.7");
         assert_eq!(found.time, Some(LogTime::from_secs(NOW.as_secs() - 7 * 3600)));
+    }
+
+    #[test]
+    fn an_entry_of_the_journal_is_what_syslog_would_write() {
+        let line = r#"{"MESSAGE":"sieve: 192.0.2.7","SYSLOG_IDENTIFIER":"dovecot","_PID":"7","_HOSTNAME":"mail","__REALTIME_TIMESTAMP":"1795478400000000"}"#;
+        for pattern in ["^mail dovecot\\[7\\]: sieve: <HOST>$", "^sieve: <HOST>$"] {
+            let found = judge_line(FilterOption::Failregex, pattern, line);
+            assert!(
+                matches!(found.event, Some(Event::Failure(it)) if it.rule.name == "failregex"),
+                "{pattern}"
+            );
+            assert_eq!(found.time, Some(NOW));
+        }
+        assert!(judge_line(FilterOption::Failregex, "MESSAGE.*<HOST>", line).event.is_none());
     }
 
     /// What a pattern sees of `line`: all of it, and what counts as its content.

@@ -24,6 +24,10 @@ struct Fields<'l> {
     identifier: Option<Value<'l>>,
     #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
     realtime: Option<Value<'l>>,
+    #[serde(borrow, rename = "_HOSTNAME")]
+    host: Option<Value<'l>>,
+    #[serde(borrow, rename = "_PID")]
+    process: Option<Value<'l>>,
 }
 
 #[derive(Deserialize)]
@@ -68,9 +72,25 @@ pub(super) fn record(line: &[u8]) -> Option<Record<'_>> {
     })
 }
 
+/// The record on `line` as syslog would write it, without a date: what fail2ban hands to its
+/// patterns of an entry, and what they are written for.
+pub(super) fn as_syslog(line: &[u8]) -> Option<Vec<u8>> {
+    let fields: Fields<'_> = serde_json::from_slice(line).ok()?;
+    let host = fields.host.and_then(Value::bytes).unwrap_or(Cow::Borrowed(b"localhost"));
+    let identifier = fields.identifier.and_then(Value::bytes)?;
+    let message = fields.message.and_then(Value::bytes)?;
+    let mut text = [&host[..], b" ", &identifier].concat();
+    if let Some(process) = fields.process.and_then(Value::bytes) {
+        text.extend([b"[", &process[..], b"]"].concat());
+    }
+    text.extend_from_slice(b": ");
+    text.extend_from_slice(&message);
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{object, record};
+    use super::{as_syslog, object, record};
 
     fn parts(line: &str) -> Option<(String, String, Option<i64>)> {
         let record = record(line.as_bytes())?;
@@ -86,6 +106,18 @@ mod tests {
         let bytes =
             r#"{"__REALTIME_TIMESTAMP":"7","SYSLOG_IDENTIFIER":"dovecot","MESSAGE":[97,255]}"#;
         assert_eq!(parts(bytes), expected("a\u{fffd}"));
+    }
+
+    #[test]
+    fn patterns_see_what_syslog_would_write() {
+        let text =
+            |line: &str| as_syslog(line.as_bytes()).map(|text| String::from_utf8(text).unwrap());
+        let line =
+            r#"{"MESSAGE":"a: b","SYSLOG_IDENTIFIER":"dovecot","_PID":"7","_HOSTNAME":"mail"}"#;
+        assert_eq!(text(line).unwrap(), "mail dovecot[7]: a: b");
+        let line = r#"{"MESSAGE":[97],"SYSLOG_IDENTIFIER":"auth"}"#;
+        assert_eq!(text(line).unwrap(), "localhost auth: a");
+        assert_eq!(text(r#"{"MESSAGE":"a"}"#), None);
     }
 
     #[test]

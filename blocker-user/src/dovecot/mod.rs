@@ -162,7 +162,10 @@ impl Judge {
     fn by_patterns(&mut self, line: &[u8], judgement: Judgement) -> Judgement {
         match &mut self.filter {
             None => judgement,
-            Some(filter) => custom::judge(filter, without_cr(line), judgement),
+            Some(filter) => match json::object(line).and_then(json::as_syslog) {
+                Some(text) => custom::judge(filter, &text, judgement),
+                None => custom::judge(filter, without_cr(line), judgement),
+            },
         }
     }
 

@@ -12,7 +12,7 @@ mod place;
 
 use std::{
     error::Error,
-    fs,
+    fs, io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
@@ -22,14 +22,19 @@ use aya::{
     maps::{Array, Map, MapData, MapInfo},
     programs::{Extension, ProgramFd, ProgramInfo, Xdp, links::FdLink, loaded_programs},
 };
-use blocker_common::abi::{PROGRAM, map};
+use blocker_common::abi::PROGRAM;
 
-use super::{FirewallError, interface::Interface};
+use super::{FirewallError, interface::Interface, pins};
 use config::{Config, LENGTHS, SLOTS, Slot};
 
 /// What libxdp's dispatcher is called, and its constant.
 const DISPATCHER: &str = "xdp_dispatcher";
 const CONFIG: &str = "conf";
+
+/// Where all of libxdp's dispatchers have their pins.
+pub(super) fn pins() -> PathBuf {
+    place::root()
+}
 
 /// Whatever was in the way of a new dispatcher.
 type Why = Box<dyn Error + Send + Sync>;
@@ -50,6 +55,13 @@ struct Dispatcher<'a> {
 struct Component {
     name: String,
     maps: Vec<u32>,
+}
+
+impl Component {
+    /// Whether it reads one of `maps`.
+    fn uses(&self, maps: &[u32]) -> bool {
+        self.maps.iter().any(|map| maps.contains(map))
+    }
 }
 
 /// What a new dispatcher is to call.
@@ -83,10 +95,11 @@ impl Swap {
     }
 }
 
-/// Has the dispatcher of `interface` call our program, in the place of an earlier one of ours
-/// where there is one. `None` where the interface has no dispatcher.
+/// Has the dispatcher of `interface` call our program, in the place of an earlier one over the
+/// maps in `pin_dir` where there is one. `None` where the interface has no dispatcher.
 pub(super) fn join(
     interface: &Interface,
+    pin_dir: &Path,
     frags: bool,
     load: &dyn Fn() -> Result<Ebpf, FirewallError>,
 ) -> Result<Option<Swap>, FirewallError> {
@@ -99,37 +112,41 @@ pub(super) fn join(
     let mut object = load()?;
     let ours: &mut Extension = extension(&mut object)?;
     let slot = Slot::ours(frags);
-    let mut members = old.members(|component| component.name != PROGRAM);
+    let maps = maps_in(pin_dir)?;
+    let mut members = old.members(|component| !component.uses(&maps));
+    if members.iter().any(|it| old.rank(it).1 == PROGRAM) {
+        tracing::warn!(
+            "{}: another doveblock, with pins in another directory, is in the dispatcher as well; if \
+             it is a remnant, `xdp-loader unload {} --id ID` takes it out",
+            interface.name,
+            interface.name
+        );
+    }
     // Of the same priority, libxdp calls by name.
     let behind = members.partition_point(|it| old.rank(it) < (slot.priority, PROGRAM));
     members.insert(behind, Member::Ours(slot, ours));
     old.replace(members).map(Some)
 }
 
-/// Whether the dispatcher of `interface` calls a program that reads the bans in `pin_dir`.
+/// Whether the dispatcher of `interface` calls a program over the maps in `pin_dir`.
 pub(super) fn serves(interface: &Interface, pin_dir: &Path) -> bool {
-    bans(pin_dir).is_some_and(|bans| calls_with(interface, bans))
+    maps_in(pin_dir).is_ok_and(|maps| calls_with(interface, &maps))
 }
 
-/// Whether that is so of the program that reads the map with the id `bans`.
-fn calls_with(interface: &Interface, bans: u32) -> bool {
+/// Whether that is so of a program over one of `maps`.
+fn calls_with(interface: &Interface, maps: &[u32]) -> bool {
     let found = Dispatcher::on(interface).ok().flatten();
-    found.is_some_and(|found| found.components.iter().any(|it| it.maps.contains(&bans)))
+    found.is_some_and(|found| found.components.iter().any(|it| it.uses(maps)))
 }
 
 /// The interfaces of this network namespace for which [`serves`] holds.
-pub(super) fn served(pin_dir: &Path) -> Vec<Interface> {
-    served_from(&pin_dir.join(map::BANS_V4))
-}
-
-/// Those whose dispatcher calls a program that reads the map pinned at `bans`.
-pub(super) fn served_from(bans: &Path) -> Vec<Interface> {
-    let Some(bans) = id_of(bans) else { return Vec::new() };
+pub(super) fn served(pin_dir: &Path) -> Result<Vec<Interface>, FirewallError> {
+    let maps = maps_in(pin_dir)?;
     let mut indices: Vec<u32> = place::directories().into_iter().map(|(index, ..)| index).collect();
     indices.sort_unstable();
     indices.dedup();
     let interfaces = indices.into_iter().filter_map(Interface::with_index);
-    interfaces.filter(|interface| calls_with(interface, bans)).collect()
+    Ok(interfaces.filter(|interface| calls_with(interface, &maps)).collect())
 }
 
 /// Takes our program off the dispatcher of `interface`, and leaves the others where they are.
@@ -137,8 +154,9 @@ pub(super) fn leave(interface: &Interface, pin_dir: &Path) -> Result<(), Firewal
     let action = || format!("leave the dispatcher of {}", interface.name);
     let _lock = place::lock().map_err(FirewallError::io(action()))?;
     let Some(now) = Interface::with_index(interface.index) else { return Ok(()) };
-    let (Some(old), Some(bans)) = (Dispatcher::on(&now)?, bans(pin_dir)) else { return Ok(()) };
-    let others = old.members(|component| !component.maps.contains(&bans));
+    let Some(old) = Dispatcher::on(&now)? else { return Ok(()) };
+    let maps = maps_in(pin_dir)?;
+    let others = old.members(|component| !component.uses(&maps));
     if others.is_empty() {
         let detached = interface.replace_program(None, old.fd.as_fd(), old.generic);
         detached.map_err(FirewallError::io(action()))?;
@@ -152,12 +170,15 @@ pub(super) fn leave(interface: &Interface, pin_dir: &Path) -> Result<(), Firewal
 /// the dispatcher cannot be replaced, because its interface is in another network namespace or
 /// gone, our place in it is emptied; it goes on with the next program then.
 pub(super) fn leave_all(pin_dir: &Path) -> Vec<String> {
-    let Some(bans) = bans(pin_dir) else { return Vec::new() };
+    let maps = maps_in(pin_dir).unwrap_or_else(|error| {
+        tracing::error!("dispatchers of libxdp may go on calling doveblock: {error}");
+        Vec::new()
+    });
     let mut left = Vec::new();
     for (index, program, directory) in place::directories() {
         let uses = |slot: &usize| {
             let found = ProgramInfo::from_pin(place::program_pin(&directory, *slot));
-            found.is_ok_and(|info| maps_of(&info).contains(&bans))
+            found.is_ok_and(|info| maps_of(&info).iter().any(|map| maps.contains(map)))
         };
         let Some(slot) = (0..SLOTS).find(uses) else { continue };
         let interface = Interface::with_index(index)
@@ -246,7 +267,7 @@ impl<'a> Dispatcher<'a> {
         let done = self.fill(&directory, &fd, members).and_then(|()| {
             let replaced =
                 self.interface.replace_program(Some(fd.as_fd()), self.fd.as_fd(), self.generic);
-            replaced.map_err(|error| format!("put another in its place: {error}").into())
+            replaced.map_err(|error| self.no_other(&error).into())
         });
         if let Err(why) = done {
             place::remove(&directory);
@@ -283,6 +304,21 @@ impl<'a> Dispatcher<'a> {
             FdLink::from(program.take_link(link)?).pin(place::link_pin(directory, at))?;
         }
         Ok(())
+    }
+
+    /// Why the kernel does not put another in the place of this one.
+    fn no_other(&self, error: &io::Error) -> String {
+        /// What every driver with native mode takes in one buffer.
+        const ETHERNET_MTU: u32 = 1500;
+        let mtu = self.interface.mtu;
+        if self.generic || mtu <= ETHERNET_MTU {
+            return format!("put another in its place: {error}");
+        }
+        format!(
+            "put another in its place: {error}; the MTU is {mtu}, and the new dispatcher does not \
+             claim to cope with jumbo frames: lower the MTU, or load the dispatcher in generic \
+             mode (`xdp-loader load --mode skb`)"
+        )
     }
 
     fn refuse(&self, reason: String) -> FirewallError {
@@ -338,13 +374,16 @@ fn maps_of(program: &ProgramInfo) -> Vec<u32> {
     program.map_ids().ok().flatten().unwrap_or_default()
 }
 
-/// The map by which a program of ours is known, whichever version of it that is.
-fn bans(pin_dir: &Path) -> Option<u32> {
-    id_of(&pin_dir.join(map::BANS_V4))
-}
-
-fn id_of(map: &Path) -> Option<u32> {
-    MapInfo::from_pin(map).ok().map(|info| info.id())
+/// The maps by which a program of ours is known: one of those that are pinned is enough, for
+/// while maps are replaced it reads only some of them. That we could not look is an error: a
+/// program of ours that is not known would stay.
+fn maps_in(pin_dir: &Path) -> Result<Vec<u32>, FirewallError> {
+    let there = pins::maps(pin_dir).filter(|pin| pin.exists());
+    let id = |pin: PathBuf| {
+        let failed = FirewallError::bpf(format!("look at the map {}", pin.display()));
+        MapInfo::from_pin(&pin).map(|info| info.id()).map_err(failed)
+    };
+    there.map(id).collect()
 }
 
 /// A dispatcher's configuration, where that map holds one.

@@ -55,13 +55,9 @@ pub(super) struct Attached {
 impl Interface {
     /// The interface with that name or altname; otherwise the error lists those there are.
     pub(super) fn named(name: &str) -> Result<Self, FirewallError> {
-        index_of(name).and_then(Self::with_index).ok_or_else(|| {
-            let known = if_nameindex()
-                .map(|list| {
-                    list.iter().map(|it| it.name().to_string_lossy().into_owned()).collect()
-                })
-                .unwrap_or_default();
-            FirewallError::UnknownInterface { name: name.to_owned(), known }
+        index_of(name).and_then(Self::with_index).ok_or_else(|| FirewallError::UnknownInterface {
+            name: name.to_owned(),
+            known: known(),
         })
     }
 
@@ -88,14 +84,41 @@ impl Interface {
         let flags = 1 << 4 | if generic { 1 << 1 } else { 1 << 2 };
         let old = u32::try_from(old.as_raw_fd()).map_err(io::Error::other)?;
         let new = new.map_or(-1, |new| new.as_raw_fd());
+        self.set(vec![LinkXdp::Fd(new), LinkXdp::Flags(flags), LinkXdp::ExpectedFd(old)])?.map_err(
+            |refused| match refused.said {
+                Some(said) => io::Error::other(format!("{}: {said}", refused.error)),
+                None => refused.error,
+            },
+        )
+    }
+
+    /// Why the driver takes no program in native mode, in its own words: a link is refused with
+    /// a number alone, netlink gives the reason. `None` where it has none.
+    pub(super) fn objection(&self, program: BorrowedFd<'_>) -> Option<String> {
+        // XDP_FLAGS_UPDATE_IF_NOEXIST and XDP_FLAGS_DRV_MODE
+        let flags = 1 << 0 | 1 << 2;
+        match self.set(vec![LinkXdp::Fd(program.as_raw_fd()), LinkXdp::Flags(flags)]) {
+            Ok(Err(refused)) => refused.said,
+            Ok(Ok(())) => {
+                // It has changed its mind; what is not held by a link is not to stay.
+                let _next_attempt_says_why = self.replace_program(None, program, false);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// The inner error is the kernel's refusal.
+    fn set(&self, wanted: Vec<LinkXdp>) -> io::Result<Result<(), Refused>> {
         let mut request = LinkMessage::default();
         request.header.index = self.index;
-        let wanted = vec![LinkXdp::Fd(new), LinkXdp::Flags(flags), LinkXdp::ExpectedFd(old)];
         request.attributes.push(LinkAttribute::Xdp(wanted));
-        match exchange(RouteNetlinkMessage::SetLink(request), NLM_F_REQUEST | NLM_F_ACK)? {
-            NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+        Ok(match exchange(RouteNetlinkMessage::SetLink(request), NLM_F_REQUEST | NLM_F_ACK)? {
+            NetlinkPayload::Error(error) if error.code.is_some() => {
+                Err(Refused { error: error.to_io(), said: words(&error.header) })
+            }
             _ => Ok(()),
-        }
+        })
     }
 
     /// The classifier reads Ethernet. On a tunnel, packets begin with their IP header, and all
@@ -112,6 +135,30 @@ impl Interface {
     }
 }
 
+/// What the kernel answers, and why if it says so.
+struct Refused {
+    error: io::Error,
+    said: Option<String>,
+}
+
+/// The text in what follows the code of an error: the header of the request, then attributes
+/// (`struct nlattr`), of which `NLMSGERR_ATTR_MSG` is one.
+fn words(behind_code: &[u8]) -> Option<String> {
+    const REQUEST_HEADER: usize = 16;
+    const ATTRIBUTE_HEADER: usize = 4;
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    let mut rest = behind_code.get(REQUEST_HEADER..)?;
+    loop {
+        let &[l0, l1, t0, t1, ..] = rest else { return None };
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        if u16::from_ne_bytes([t0, t1]) == NLMSGERR_ATTR_MSG {
+            let text = rest.get(ATTRIBUTE_HEADER..length)?;
+            return Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+        }
+        rest = rest.get(length.max(ATTRIBUTE_HEADER).next_multiple_of(4)..)?;
+    }
+}
+
 /// Every interface of this network namespace.
 pub(super) fn all() -> Vec<Interface> {
     let known = if_nameindex();
@@ -122,6 +169,25 @@ pub(super) fn all() -> Vec<Interface> {
 /// The index of a name or altname in this network namespace.
 pub(super) fn index_of(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
+}
+
+/// The name that `name` may be a slip of, among those that do not differ by a number alone:
+/// `eth1` that is yet to come is no slip of `eth0`.
+pub(super) fn nearest(name: &str) -> Option<String> {
+    nearest_of(name, &known())
+}
+
+fn nearest_of(name: &str, known: &[String]) -> Option<String> {
+    let stem = |name: &str| name.trim_end_matches(|it: char| it.is_ascii_digit()).to_owned();
+    let slips = |other: &String| (strsim::damerau_levenshtein(name, other), other.clone());
+    let (slips, found) = known.iter().map(slips).min()?;
+    (slips <= 2.min(found.len() / 2) && stem(name) != stem(&found)).then_some(found)
+}
+
+/// The names of all interfaces.
+fn known() -> Vec<String> {
+    let list = if_nameindex();
+    list.iter().flat_map(|list| list.iter().map(|it| it.name().to_string_lossy().into())).collect()
 }
 
 fn ask(index: u32) -> io::Result<Interface> {
@@ -146,6 +212,9 @@ fn exchange(
     packet.serialize(&mut bytes);
 
     let mut socket = Socket::new(NETLINK_ROUTE)?;
+    // An error comes with its reason, and without the request.
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;
@@ -198,7 +267,7 @@ fn attached(xdp: &[LinkXdp]) -> Option<Attached> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FirewallError, Interface, Kind, LinkLayerType};
+    use super::{FirewallError, Interface, Kind, LinkLayerType, nearest_of, words};
 
     impl Interface {
         /// An Ethernet device without anything special.
@@ -214,6 +283,33 @@ mod tests {
                 controller: None,
             }
         }
+    }
+
+    #[test]
+    fn a_slip_is_told_from_an_interface_that_is_yet_to_come() {
+        let known = ["lo", "eth0", "enp1s0"].map(str::to_owned);
+        for (typed, meant) in [
+            ("ehth0", Some("eth0")),
+            ("enp1so", Some("enp1s0")),
+            ("eth1", None),
+            ("wg0", None),
+            ("tun12", None),
+        ] {
+            assert_eq!(nearest_of(typed, &known).as_deref(), meant, "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_words_are_found_among_the_attributes() {
+        let mut answer = vec![0; 16];
+        answer.extend([8, 0, 2, 0, 9, 9, 9, 9]);
+        answer.extend([9, 0, 1, 0]);
+        answer.extend(b"busy\0\0\0\0");
+        assert_eq!(words(&answer).as_deref(), Some("busy"));
+        for cut in 0..32 {
+            assert_eq!(words(&answer[..cut]), None, "{cut}");
+        }
+        assert_eq!(words(&[0; 64]), None);
     }
 
     #[test]

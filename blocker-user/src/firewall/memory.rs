@@ -41,6 +41,11 @@ impl Firewall for Memory {
         Ok(())
     }
 
+    fn detach(&mut self) -> Result<(), FirewallError> {
+        self.lock().clear();
+        Ok(())
+    }
+
     fn tend(&mut self) {}
 
     fn descriptor(&self) -> Option<Arc<OwnedFd>> {

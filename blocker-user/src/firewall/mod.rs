@@ -108,6 +108,8 @@ pub trait Firewall {
     /// The daemon is ready: what was set up until here stays, and what it replaces ends. A
     /// firewall dropped before leaves everything as it was found.
     fn commit(&mut self) -> Result<(), FirewallError>;
+    /// Ends all enforcement, and forgets every ban.
+    fn detach(&mut self) -> Result<(), FirewallError>;
     /// Called every second or so, and when [`Firewall::descriptor`] is readable: notices
     /// interfaces that went away and guards them again when they are back. Reports to the log
     /// what is not as it should be.
@@ -214,7 +216,7 @@ pub enum FirewallError {
     #[error("{interface} cannot run XDP in native mode ({reason}); use --xdp-mode auto or generic")]
     NoNativeMode { interface: String, reason: String },
 
-    #[error("doveblock needs CAP_BPF and CAP_NET_ADMIN (or root) and lacks {0}")]
+    #[error("doveblock needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (or root) and lacks {0}")]
     Capabilities(String),
 
     #[error("this kernel has no {0}, which doveblock needs: use Linux 5.10 or later")]
@@ -285,6 +287,11 @@ fn all_causes(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Where pins are that doveblock shares with other programs of libxdp's.
+pub(crate) fn shared_pins() -> PathBuf {
+    dispatcher::pins()
 }
 
 /// The network that holds only `ip`.

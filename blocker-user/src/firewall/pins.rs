@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -68,18 +68,11 @@ impl PinDir {
             kept: false,
             lock: None,
         };
-        fs::create_dir_all(path)
-            .map_err(FirewallError::io(format!("create {}", path.display())))?;
-        let lock =
-            File::open(path).map_err(FirewallError::io(format!("open {}", path.display())))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => pins.lock = Some(lock),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(FirewallError::PinsInUse(path.to_owned()));
-            }
-            Err(error) => {
-                return Err(FirewallError::io(format!("lock {}", path.display()))(error.into()));
-            }
+        // Whoever detaches removes the directory, and what is locked then is in nobody's way.
+        while !pins.is_ours() {
+            fs::create_dir_all(path)
+                .map_err(FirewallError::io(format!("create {}", path.display())))?;
+            pins.lock = Some(lock(path)?);
         }
         bpffs::warn_if_private(path);
         for name in NAMES.into_iter().flat_map(|name| [next(name), grown(name)]) {
@@ -155,9 +148,28 @@ impl PinDir {
         self.path.join(link_name(interface))
     }
 
-    /// Whether the maps are still pinned: `detach` takes them away under a running daemon.
+    /// Whether the maps are still pinned: `detach` takes them away under a running daemon, and
+    /// then another one may pin its own.
     pub(super) fn in_use(&self) -> bool {
-        is_there(&self.path.join(map::BANS_V4))
+        self.is_ours() && is_there(&self.path.join(map::BANS_V4))
+    }
+
+    /// Whether the directory of that name is the one that is locked.
+    fn is_ours(&self) -> bool {
+        let locked = self.lock.as_ref().and_then(|lock| lock.metadata().ok());
+        locked.is_some_and(|locked| {
+            let id = |of: &fs::Metadata| (of.dev(), of.ino());
+            fs::metadata(&self.path).is_ok_and(|found| id(&found) == id(&locked))
+        })
+    }
+
+    /// Removes every pin, as [`detach`] does. While the lock is held no other daemon can begin
+    /// with pins that are about to go. `false` where none of them is ours any more.
+    pub(super) fn remove(&self) -> Result<bool, FirewallError> {
+        if !self.is_ours() {
+            return Ok(false);
+        }
+        remove(&self.path).map(|_| true)
     }
 
     /// From here on the pins stay when this is dropped. A crash in between loses nothing: what
@@ -186,6 +198,10 @@ impl PinDir {
 impl Drop for PinDir {
     /// Takes no descriptor: running out of them is one way a start fails.
     fn drop(&mut self) {
+        // Detached by somebody meanwhile, what is there now is another one's.
+        if !self.is_ours() {
+            self.free.clear();
+        }
         for name in &self.free {
             let _never_pinned = fs::remove_file(self.path.join(name));
         }
@@ -194,6 +210,22 @@ impl Drop for PinDir {
             let _in_use_by_others = fs::remove_dir(directory);
         }
     }
+}
+
+fn lock(path: &Path) -> Result<File, FirewallError> {
+    let directory =
+        File::open(path).map_err(FirewallError::io(format!("open {}", path.display())))?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(directory),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(FirewallError::PinsInUse(path.to_owned())),
+        Err(error) => Err(FirewallError::io(format!("lock {}", path.display()))(error.into())),
+    }
+}
+
+/// Where every map of ours may be pinned below `path`.
+pub(super) fn maps(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = NAMES.into_iter().filter(|&name| name != PROGRAM);
+    names.flat_map(|name| [name.to_owned(), next(name), grown(name)]).map(|name| path.join(name))
 }
 
 /// What is to take the place of `name`.
@@ -241,21 +273,29 @@ pub struct Detached {
 /// Removes every pin below `path`: packets pass from here on, and the bans are forgotten.
 /// Works with and without a daemon. `None` where there is nothing to remove.
 pub fn detach(path: &Path) -> Result<Option<Detached>, FirewallError> {
-    let failed = || FirewallError::io(format!("detach the pins in {}", path.display()));
     let lock = match File::open(path) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed()(error)),
+        Err(error) => return Err(cannot_detach(path)(error)),
     };
     bpffs::require_directory_below(path)?;
     let daemon_running = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err();
-    let links = links(path).map_err(failed())?;
+    let interfaces = remove(path)?;
+    Ok(Some(Detached { interfaces, daemon_running }))
+}
+
+/// Says from where.
+fn remove(path: &Path) -> Result<Vec<String>, FirewallError> {
+    let links = links(path).map_err(cannot_detach(path))?;
     let left = dispatcher::leave_all(path);
     let guarded = links.iter().filter_map(|(name, _)| Interface::named(name).ok()).collect();
     remove_all(path, &links)?;
     wait_for_the_kernel(guarded);
-    let interfaces = links.into_iter().map(|(interface, _)| interface).chain(left).collect();
-    Ok(Some(Detached { interfaces, daemon_running }))
+    Ok(links.into_iter().map(|(interface, _)| interface).chain(left).collect())
+}
+
+fn cannot_detach(path: &Path) -> impl FnOnce(io::Error) -> FirewallError {
+    FirewallError::io(format!("detach the pins in {}", path.display()))
 }
 
 /// The kernel frees a link whose pin is removed a moment later. Who is told that packets pass
@@ -289,7 +329,15 @@ fn remove_all(path: &Path, links: &[(String, PathBuf)]) -> Result<(), FirewallEr
         }
     }
     match fs::remove_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+        // As a service the daemon owns the directory, and not the one that it is in.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ResourceBusy
+            ) =>
+        {
             let action = format!("remove {}", path.display());
             failed.get_or_insert(FirewallError::io(action)(error));
         }

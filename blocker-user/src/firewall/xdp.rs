@@ -34,7 +34,7 @@ use super::{
 use attach::Wanted;
 use capacity::Capacity;
 use grow::Growth;
-use load::{Recipe, program};
+use load::{Recipe, program, verify};
 use maps::{Maps, Pinned, Readers, count};
 use migrate::Plan;
 use rules::with_rules;
@@ -181,7 +181,7 @@ impl Xdp {
         };
         let recipe = Recipe { options, features: *features, capacity: *capacity, pins, tracer };
         let program = program(object)?;
-        program.load().map_err(FirewallError::bpf("verify the kernel program"))?;
+        verify(program)?;
         start.copied = maps.copy_foreign_prefixes(options.ipv6_prefix)?;
         settings.layout = abi::LAYOUT;
         settings.networks = maps.count_networks()?;
@@ -329,6 +329,13 @@ impl Firewall for Xdp {
         Ok(())
     }
 
+    fn detach(&mut self) -> Result<(), FirewallError> {
+        if !self.pins.remove()? {
+            tracing::warn!("was detached already; what is pinned now is another doveblock's");
+        }
+        Ok(())
+    }
+
     fn tend(&mut self) {
         let Self { options, features, capacity, pins, tracer, object, guard, .. } = self;
         if self.start.is_none()
@@ -355,9 +362,12 @@ fn require_capabilities() -> Result<(), FirewallError> {
     let effective = capabilities(None)
         .map_err(|error| FirewallError::io("read the capabilities of this process")(error.into()))?
         .effective;
-    let bpf = effective.intersects(CapabilitySet::BPF | CapabilitySet::SYS_ADMIN);
+    let has = |capability| effective.intersects(capability | CapabilitySet::SYS_ADMIN);
+    let bpf = has(CapabilitySet::BPF);
+    // The program does arithmetic with packet pointers that the verifier grants to no one else.
+    let perfmon = has(CapabilitySet::PERFMON);
     let net = effective.contains(CapabilitySet::NET_ADMIN);
-    let lacking: Vec<&str> = [(bpf, "CAP_BPF"), (net, "CAP_NET_ADMIN")]
+    let lacking: Vec<&str> = [(bpf, "CAP_BPF"), (perfmon, "CAP_PERFMON"), (net, "CAP_NET_ADMIN")]
         .into_iter()
         .filter_map(|(has, name)| (!has).then_some(name))
         .collect();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use super::{Attachment, Counters, Entries, LogTime, Snapshot, Stats, text};
+use super::{Attachment, Counters, Entries, Snapshot, Stats, text};
 
 /// With something in everything that is told only then.
 fn page() -> String {
@@ -20,7 +20,6 @@ fn page() -> String {
         attachments: vec![Attachment { interface: "eth0".to_owned(), is_generic: true }],
         dry_run: false,
         mode: "aggressive".to_owned(),
-        now: LogTime::from_secs(1_795_539_612),
     };
     text(&snapshot).unwrap()
 }

@@ -2,22 +2,36 @@
 //! one of them may have something to read.
 
 mod archive;
+mod ask;
 mod blocks;
+mod choice;
+mod fifo;
+mod filesystem;
+mod journal;
 mod lines;
+mod pattern;
+mod pipe;
 mod position;
 mod rotation;
 mod stdin;
 mod tail;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use fifo::Fifo;
+use journal::Journal;
+use pattern::{Member, Pattern};
 use stdin::Stdin;
-use tail::Tail;
+use tail::{FileId, Tail};
 
 pub(crate) use archive::{Archive, unpacked};
 pub(crate) use blocks::{Block, Blocks, Fill};
+pub(crate) use choice::{Choice, Host, Log as ChosenLog};
+pub(crate) use journal::PROGRAM as JOURNALCTL;
+pub use journal::{MatchError, Matches, Place as JournalPlace, Selection};
 pub(crate) use lines::LineBuffer;
+pub(crate) use pattern::{found, is_pattern, logs as logs_of_pattern};
 pub use position::{FilePosition, Fingerprint, Position};
 pub(crate) use rotation::{in_order, rotated};
 pub use watch::{Waiter, Waker};
@@ -26,13 +40,21 @@ pub use watch::{Waiter, Waker};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spec {
     File(PathBuf),
+    /// A file that a pattern leads to.
+    Member(PathBuf),
+    /// Files that are not there yet, or not under that name: `*`, `?` and `[…]`.
+    Pattern(String),
+    Fifo(PathBuf),
+    Journal(Selection),
     Stdin,
 }
 
 impl std::fmt::Display for Spec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) | Self::Member(path) | Self::Fifo(path) => path.display().fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+            Self::Journal(selection) => selection.fmt(f),
             Self::Stdin => f.write_str("standard input"),
         }
     }
@@ -43,8 +65,10 @@ impl std::fmt::Display for Spec {
 pub enum Progress {
     /// Read something; there may be more at once.
     More,
-    /// Nothing more for now.
+    /// Nothing more for now: everything there was has been read.
     Idle,
+    /// Nothing for now, but what was there before has not all been read.
+    Pending,
     /// Nothing more ever.
     Ended,
 }
@@ -52,6 +76,10 @@ pub enum Progress {
 /// A log being read.
 pub enum Source {
     File(Box<Tail>),
+    Member(Member),
+    Pattern(Pattern),
+    Fifo(Fifo),
+    Journal(Box<Journal>),
     Stdin(Stdin),
 }
 
@@ -59,6 +87,10 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(tail) => tail.path().display().fmt(f),
+            Self::Member(member) => member.path().display().fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+            Self::Fifo(fifo) => fifo.path().display().fmt(f),
+            Self::Journal(journal) => journal.selection().fmt(f),
             Self::Stdin(_) => Spec::Stdin.fmt(f),
         }
     }
@@ -71,6 +103,10 @@ impl Source {
     pub fn new(spec: &Spec) -> Self {
         match spec {
             Spec::File(path) => Self::File(Box::new(Tail::new(path.clone()))),
+            Spec::Member(path) => Self::Member(Member::new(path.clone())),
+            Spec::Pattern(pattern) => Self::Pattern(Pattern::new(pattern)),
+            Spec::Fifo(path) => Self::Fifo(Fifo::new(path.clone())),
+            Spec::Journal(selection) => Self::Journal(Box::new(Journal::new(selection.clone()))),
             Spec::Stdin => Self::Stdin(Stdin::default()),
         }
     }
@@ -80,7 +116,9 @@ impl Source {
     pub fn resume(&mut self, position: Position) {
         match self {
             Self::File(tail) => tail.resume(position),
-            Self::Stdin(_) => {}
+            Self::Member(member) => member.resume(position),
+            Self::Journal(journal) => journal.resume(position),
+            Self::Pattern(_) | Self::Fifo(_) | Self::Stdin(_) => {}
         }
     }
 
@@ -89,7 +127,27 @@ impl Source {
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::File(tail) => tail.position(),
-            Self::Stdin(_) => None,
+            Self::Member(member) => member.tail().position(),
+            Self::Journal(journal) => journal.position(),
+            Self::Pattern(_) | Self::Fifo(_) | Self::Stdin(_) => None,
+        }
+    }
+
+    /// Whether it reads what is called `path`.
+    fn is_at(&self, path: &Path) -> bool {
+        self.tail().is_some_and(|tail| tail.path() == path)
+    }
+
+    /// Whether it reads this file, whatever that is called.
+    fn holds(&self, id: FileId) -> bool {
+        self.tail().is_some_and(|tail| tail.holds(id))
+    }
+
+    fn tail(&self) -> Option<&Tail> {
+        match self {
+            Self::File(tail) => Some(tail),
+            Self::Member(member) => Some(member.tail()),
+            Self::Pattern(_) | Self::Fifo(_) | Self::Journal(_) | Self::Stdin(_) => None,
         }
     }
 
@@ -98,7 +156,8 @@ impl Source {
     pub fn behind(&self) -> u64 {
         match self {
             Self::File(tail) => tail.behind(),
-            Self::Stdin(_) => 0,
+            Self::Member(member) => member.tail().behind(),
+            Self::Pattern(_) | Self::Fifo(_) | Self::Journal(_) | Self::Stdin(_) => 0,
         }
     }
 
@@ -107,6 +166,10 @@ impl Source {
     pub fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
         match self {
             Self::File(tail) => tail.read(waiter, each),
+            Self::Member(member) => member.read(waiter, each),
+            Self::Pattern(pattern) => pattern.look(waiter),
+            Self::Fifo(fifo) => fifo.read(waiter, each),
+            Self::Journal(journal) => journal.read(waiter, each),
             Self::Stdin(stdin) => stdin.read(waiter, each),
         }
     }

@@ -45,6 +45,22 @@ pub(crate) fn in_order(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     files.into_iter().map(|(_, _, path)| path).collect()
 }
 
+/// What a file is an older part of.
+pub(super) struct LogOf {
+    /// The log's own path.
+    pub(super) path: PathBuf,
+    /// Whether the part is packed, so that nobody writes to it.
+    pub(super) packed: bool,
+}
+
+/// The log of which the name of `path` says that it is an older part, if it does.
+pub(super) fn log_of(path: &Path) -> Option<LogOf> {
+    let name = path.file_name().and_then(OsStr::to_str)?;
+    let (base, age) = split(name);
+    let packed = Archive::by_name(name).is_some();
+    (packed || age != Age::Current).then(|| LogOf { path: path.with_file_name(base), packed })
+}
+
 /// Those of `files` that the log at `path` was rotated to, oldest first. Of a file and the same
 /// one packed, which are both there for a moment, it is the former.
 pub(crate) fn rotated(path: &Path, files: Vec<PathBuf>) -> Vec<PathBuf> {

@@ -17,9 +17,11 @@ use std::{
 };
 
 use super::{FilePosition, Position, Progress, watch::Waiter};
-use file::{FileId, LogFile};
+use file::LogFile;
 use part::Part;
 use resume::{Resumed, copy, resume};
+
+pub(super) use file::FileId;
 
 const CHUNK: usize = 64 * 1024;
 /// How long a file that lost its path is read on after its last line. Dovecot keeps writing
@@ -51,6 +53,12 @@ impl Tail {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether this file is being read, whatever it is called by now.
+    pub(super) fn holds(&self, id: FileId) -> bool {
+        let retired = self.retired.as_ref().map(|(file, _)| file);
+        self.current.iter().chain(retired).any(|file| file.id() == id)
     }
 
     pub(super) fn resume(&mut self, position: Position) {
@@ -229,8 +237,17 @@ impl Tail {
     }
 
     fn watch_parent(&self, waiter: &mut Waiter) {
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        waiter.watch_dir(parent.unwrap_or(".".as_ref()));
+        let watch = |path: &Path, waiter: &mut Waiter| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            waiter.watch_dir(parent.unwrap_or(".".as_ref()));
+        };
+        watch(&self.path, waiter);
+        // Where a link leads to, files come and go in another directory.
+        if let Ok(true) = self.path.symlink_metadata().map(|found| found.is_symlink())
+            && let Ok(target) = self.path.canonicalize()
+        {
+            watch(&target, waiter);
+        }
     }
 }
 

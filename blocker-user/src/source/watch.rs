@@ -1,17 +1,31 @@
 //! Waiting for something to happen: inotify for the files, an event descriptor for other
-//! threads, and a second at most, because there are file systems without inotify.
+//! threads, and a look without any reason now and then, because inotify does not tell all.
 
-use std::{io, os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs::OpenOptions,
+    io,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use inotify::{Inotify, WatchDescriptor, WatchMask};
+use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    fs::OFlags,
     stdio::stdin,
 };
 
-/// How long a change can go unnoticed where inotify does not tell of it, and how often the
+use super::filesystem;
+
+/// How long a change can go unnoticed that inotify misses now and then, and how often the
 /// pipeline looks after what depends on time alone.
 const MAX_WAIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long one can where inotify tells of none.
+const POLLING: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+/// More events mean nothing more.
+const READS: usize = 64;
 
 /// Wakes the pipeline from another thread.
 #[derive(Clone)]
@@ -25,22 +39,58 @@ impl Waker {
 }
 
 pub struct Waiter {
-    inotify: Inotify,
+    /// `None` where there is none to be had, or none is wanted.
+    inotify: Option<Inotify>,
     waker: Waker,
     others: Vec<Arc<OwnedFd>>,
     stdin: bool,
-    /// Said once: without inotify every change is seen up to a second late.
-    warned: bool,
+    /// Whether something is read that inotify does not tell of.
+    polls: bool,
+    /// Those of these that another host may write to. Whether it has, the host asks only when
+    /// one of them is opened.
+    remote: BTreeSet<PathBuf>,
+    /// How often names came into a watched directory.
+    names: u64,
+    /// What was said of why there is no inotify: each thing once.
+    said: BTreeSet<String>,
 }
 
 impl Waiter {
+    /// With inotify if there is any: without it, every change is seen a little late.
     pub fn new() -> io::Result<Self> {
+        let mut waiter = Self::polling()?;
+        match Inotify::init() {
+            Ok(inotify) => {
+                waiter.inotify = Some(inotify);
+                waiter.polls = false;
+            }
+            Err(error) => {
+                let instances = error.kind() != io::ErrorKind::Unsupported;
+                let remedy = if instances {
+                    "; sysctl fs.inotify.max_user_instances sets how many may use it"
+                } else {
+                    ""
+                };
+                waiter.say(format!(
+                    "there is no inotify to be had ({error}): looking for changes four times a \
+                     second{remedy}"
+                ));
+            }
+        }
+        Ok(waiter)
+    }
+
+    /// Without inotify.
+    pub fn polling() -> io::Result<Self> {
         Ok(Self {
-            inotify: Inotify::init()?,
+            inotify: None,
             waker: Waker(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)),
             others: Vec::new(),
             stdin: false,
-            warned: false,
+            polls: true,
+            remote: BTreeSet::new(),
+            names: 0,
+            said: BTreeSet::new(),
         })
     }
 
@@ -54,32 +104,49 @@ impl Waiter {
         self.others.push(descriptor);
     }
 
+    /// Waits for `descriptor` no longer, and keeps it open no longer.
+    pub(super) fn forget(&mut self, descriptor: &Arc<OwnedFd>) {
+        self.others.retain(|other| !Arc::ptr_eq(other, descriptor));
+    }
+
     /// Returns when a watched file changed, somebody called [`Waker::wake`], a descriptor
-    /// is readable, or after a second.
+    /// is readable, or after a second at most.
     pub fn wait(&mut self) -> io::Result<()> {
-        let mut fds = vec![
-            PollFd::new(&self.inotify, PollFlags::IN),
-            PollFd::new(&*self.waker.0, PollFlags::IN),
-        ];
+        let mut fds = vec![PollFd::new(&*self.waker.0, PollFlags::IN)];
+        fds.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify, PollFlags::IN)));
         fds.extend(self.others.iter().map(|other| PollFd::new(&**other, PollFlags::IN)));
         if self.stdin {
             fds.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
         }
-        match poll(&mut fds, Some(&MAX_WAIT)) {
+        match poll(&mut fds, Some(if self.polls { &POLLING } else { &MAX_WAIT })) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         drop(fds);
-        // What happened does not matter, every source looks for itself; but the descriptors
-        // must be emptied to wait again.
+        self.take_events();
+        let _empty = rustix::io::read(&*self.waker.0, &mut [0; 8]);
+        self.remote.iter().for_each(|path| ask_again(path));
+        Ok(())
+    }
+
+    /// What happened does not matter, every source looks for itself; but the descriptor must be
+    /// emptied to wait again, and who looks for names wants to know when to.
+    fn take_events(&mut self) {
+        let Some(inotify) = &mut self.inotify else { return };
+        const NAMES: EventMask =
+            EventMask::CREATE.union(EventMask::MOVED_TO).union(EventMask::Q_OVERFLOW);
         let mut buffer = [0; 4096];
-        while let Ok(mut events) = self.inotify.read_events(&mut buffer) {
-            if events.next().is_none() {
-                break;
+        for _ in 0..READS {
+            let Ok(mut events) = inotify.read_events(&mut buffer) else { return };
+            if events.any(|event| event.mask.intersects(NAMES)) {
+                self.names += 1;
             }
         }
-        let _empty = rustix::io::read(&*self.waker.0, &mut [0; 8]);
-        Ok(())
+    }
+
+    /// Changes whenever a name has come into a directory that is watched.
+    pub(super) fn names(&self) -> u64 {
+        self.names
     }
 
     pub(super) fn watch_stdin(&mut self, on: bool) {
@@ -88,34 +155,75 @@ impl Waiter {
 
     /// Watches a file for new content.
     pub(super) fn watch_file(&mut self, path: &Path) -> Option<WatchDescriptor> {
+        if let Some(name) = filesystem::silent(path) {
+            self.polls = true;
+            self.remote.insert(path.to_owned());
+            self.say(format!(
+                "{} is on {name}, which does not tell of what others write: looking for changes \
+                 four times a second",
+                path.display()
+            ));
+        } else {
+            self.remote.remove(path);
+        }
         let mask = WatchMask::MODIFY | WatchMask::MOVE_SELF | WatchMask::ATTRIB;
         self.watch(path, mask)
     }
 
     /// Watches a directory for files that appear in it.
     pub(super) fn watch_dir(&mut self, path: &Path) {
+        self.polls |= filesystem::silent(path).is_some();
         let _missing = self.watch(path, WatchMask::CREATE | WatchMask::MOVED_TO);
     }
 
     pub(super) fn unwatch(&mut self, watch: WatchDescriptor) {
-        // Fails where the file is gone and the kernel has removed the watch already.
-        let _gone = self.inotify.watches().remove(watch);
+        if let Some(inotify) = &mut self.inotify {
+            // Fails where the file is gone and the kernel has removed the watch already.
+            let _gone = inotify.watches().remove(watch);
+        }
     }
 
     fn watch(&mut self, path: &Path, mask: WatchMask) -> Option<WatchDescriptor> {
-        match self.inotify.watches().add(path, mask) {
+        match self.inotify.as_ref()?.watches().add(path, mask) {
             Ok(watch) => Some(watch),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // Who reads it says that it cannot.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                None
+            }
             Err(error) => {
-                if !self.warned {
-                    self.warned = true;
-                    tracing::warn!(
-                        "{} cannot be watched ({error}): looking for changes every second",
-                        path.display()
-                    );
-                }
+                self.polls = true;
+                let remedy = match error.kind() {
+                    io::ErrorKind::StorageFull => {
+                        "; sysctl fs.inotify.max_user_watches sets how many files may be watched"
+                    }
+                    _ => "",
+                };
+                self.say(format!(
+                    "not every log can be watched ({error}): looking for changes four times a \
+                     second{remedy}"
+                ));
                 None
             }
         }
     }
+
+    fn say(&mut self, what: String) {
+        if !self.said.contains(&what) {
+            tracing::warn!("{what}");
+            self.said.insert(what);
+        }
+    }
+}
+
+/// Has a file system's client ask its server how long the file is by now, which it does at every
+/// `open` and otherwise once in a while.
+fn ask_again(path: &Path) {
+    let Ok(flags) = i32::try_from(OFlags::NONBLOCK.bits()) else { return };
+    // Who reads it says that it cannot be opened.
+    let _opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
 }

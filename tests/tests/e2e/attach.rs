@@ -1,8 +1,11 @@
 //! Interfaces: taken, renamed, gone and back; and starts that fail with some of them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use blocker_tests::{
     client::Client,
     doveblock::{Doveblock, binary, dump, is_attached, run_to_end},
@@ -10,6 +13,7 @@ use blocker_tests::{
     holder::Holder,
     needs,
     netns::{ATTACKER, Family, USER, World},
+    other::Other,
     process::{Process, run},
     recording::Recording,
     wait::{self, LIMIT},
@@ -26,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("who_takes_the_name_of_a_renamed_interface_is_guarded_too", &[], successor),
         trial("a_new_interface_is_guarded_before_the_next_poll", &[], at_once),
         trial("bans_drop_packets_on_an_interface_that_came_late_or_back", &[], drops_again),
+        trial("who_was_detached_leaves_the_pins_of_its_successor_alone", &[], detached),
         trial("a_bridge_has_no_native_mode_and_its_ports_have", &[], bridge),
         trial("jumbo_frames_pass_in_native_mode_and_bans_hold", &[], jumbo),
         trial("a_renamed_interface_is_taken_over_under_its_new_name", &[], renamed),
@@ -41,7 +46,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 const BPFTOOL: &[fn() -> Option<String>] = &[needs::missing_bpftool];
 const LIBXDP: &[fn() -> Option<String>] = &[needs::missing_bpftool, needs::missing_libxdp];
 
-fn log(world: &World) -> Result<std::path::PathBuf> {
+fn log(world: &World) -> Result<PathBuf> {
     let log = world.claim.dir().join("mail.log");
     Recording::new(&log).append("")?;
     Ok(log)
@@ -84,7 +89,8 @@ fn later(world: &World) -> Result<()> {
     let (code, said) = run_to_end(world, &log, &["-i", "wan0"])?;
     ensure!(code == 2 && said.contains("mail0"), "{code}: {said}");
     let mut doveblock = Doveblock::start(world, &log, &["-i", "wan0", "-i", "mail0"])?;
-    doveblock.wait_for(&["ERROR", "wan0", "does not exist"])?;
+    let said = doveblock.wait_for(&["ERROR", "wan0", "does not exist"])?;
+    ensure!(!said.contains("did you mean"), "{said}");
     ensure!(guarded(&doveblock)? == json!(["mail0"]));
     ip(world, "link add wan0 type veth peer name far0")?;
     doveblock.wait_for(&["wan0", "is there now, and guarded"])?;
@@ -101,6 +107,26 @@ fn successor(world: &World) -> Result<()> {
     ip(world, "link add wan0 type veth peer name far1")?;
     doveblock.wait_for(&["wan0", "is back and guarded again"])?;
     ensure!(guarded(&doveblock)? == json!(["wan0", "wan1"]));
+    Ok(())
+}
+
+/// The pins that it would remove at its end are those of another daemon by now.
+fn detached(world: &World) -> Result<()> {
+    let log = log(world)?;
+    let config = world.claim.dir().join("doveblock.conf");
+    fs::write(&config, "[dovecot]\non_stop = detach\n")?;
+    let mut first = Doveblock::start(world, &log, &["--config", &config.to_string_lossy()])?;
+    first.expect(&["detach"])?;
+    first.wait_for(&["ERROR", "detached"])?;
+    let _imap = Greeter::start(world, 143)?;
+    let attacker = Client::new(world, ATTACKER, Family::V4);
+    let second = Other::with_pins(world, world.claim.pins(), "mail0", &[])?;
+    second.ban(world, attacker.address().to_string())?;
+    attacker.shut_out(143)?;
+    ensure!(first.stop()? == 0);
+    ensure!(is_attached(world)? && world.claim.pins().exists());
+    attacker.shut_out(143)?;
+    drop(second);
     Ok(())
 }
 
@@ -160,6 +186,7 @@ fn bridge(world: &World) -> Result<()> {
 
     let (code, said) = run_to_end(world, &log, &["-i", "br0", "--xdp-mode", "native"])?;
     ensure!(code == 2 && said.contains("its driver has none"), "{code}: {said}");
+    ensure!(said.contains("in the kernel's words: "), "{said}");
     ensure!(said.contains("its packets come in by mail0"), "{said}");
     // The order on the command line is not the one that the kernel wants.
     let doveblock = Doveblock::start(world, &log, &["-i", "br0", "-i", "mail0"])?;
@@ -267,37 +294,6 @@ fn failed_restart(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// A second doveblock, with pins and a socket of its own. Drop stops it, its pins stay.
-struct Other {
-    _process: Process,
-    pins: std::path::PathBuf,
-}
-
-impl Other {
-    fn start(world: &World, interface: &str, more: &[&str]) -> Result<Self> {
-        let pins = world.claim.pins().with_file_name(format!("{}-other", world.claim.name()));
-        let mut command = world.server.command(&binary().to_string_lossy());
-        command.args(["run", "-i", interface, "--log", "/nowhere", "--pin-dir"]).arg(&pins);
-        command.arg("--socket").arg(world.claim.dir().join("other.sock")).args(more);
-        let said = world.claim.dir().join("other.log");
-        let mut process = Process::spawn("doveblock", &command, &fs::File::create(&said)?)?;
-        wait::until(LIMIT, "the other doveblock", || {
-            let text = fs::read_to_string(&said)?;
-            if let Some(status) = process.ended()? {
-                bail!("{status}: {text}");
-            }
-            Ok(text.contains("ready").then_some(()))
-        })?;
-        Ok(Self { _process: process, pins })
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        let _ = blocker_user::firewall::detach(&self.pins);
-    }
-}
-
 /// One more descriptor each time, until they are enough.
 fn descriptors(world: &World) -> Result<()> {
     let log = log(world)?;
@@ -345,8 +341,8 @@ fn with_descriptors(world: &World, log: &Path, limit: u32) -> Result<bool> {
     let mut process = Process::spawn("doveblock", &command, &fs::File::create(&said)?)?;
     wait::until(LIMIT, "doveblock to start or end", || {
         let text = fs::read_to_string(&said)?;
-        // Neither a panic nor advice that would open the interface.
-        for wrong in ["panicked", "another XDP program"] {
+        // Neither a panic, nor advice that would open the interface, nor the verifier's words.
+        for wrong in ["panicked", "another XDP program", "Verifier output"] {
             ensure!(!text.contains(wrong), "{limit} descriptors: {text}");
         }
         if process.ended()?.is_some() {
@@ -366,9 +362,9 @@ fn in_the_way(world: &World) -> Result<()> {
     drop(other);
     // By netlink, as `ip link` and most tools do.
     let other = Other::start(world, "lo", &[])?;
-    let program = other.pins.join("doveblock");
+    let program = other.pins().join("doveblock");
     // No link holds the program any more, its pin does.
-    fs::remove_file(other.pins.join("link_lo"))?;
+    fs::remove_file(other.pins().join("link_lo"))?;
     for (how, off) in [("xdpgeneric", "xdpgeneric off"), ("xdpdrv", "xdpdrv off")] {
         let mut bpftool = world.server.command("bpftool");
         run(bpftool.args(["net", "attach", how, "pinned"]).arg(&program).args(["dev", "mail0"]))?;

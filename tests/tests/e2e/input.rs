@@ -42,7 +42,7 @@ fn flags(world: &World) -> Result<()> {
         (&["--port", "http"], &["--port", "http"]),
         (&["--ipv6-prefix", "129"], &["--ipv6-prefix", "129"]),
         (&["--nonsense"], &["--nonsense"]),
-        (&["--log", "journal"], &["journalctl"]),
+        (&["--log", "journal:"], &["neither a directory", "nor a unit"]),
         (&["--log", "/"], &["directory"]),
         (&["--log", "/dev/null"], &["a device", "--log - < /dev/null"]),
     ];

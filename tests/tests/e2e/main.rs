@@ -12,6 +12,8 @@ mod failregex;
 mod growth;
 mod hostile;
 mod input;
+mod journal;
+mod manager;
 mod oracle;
 mod pins;
 mod policy;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         growth::trials(),
         hostile::trials(),
         input::trials(),
+        journal::trials(),
+        manager::trials(),
         oracle::trials(),
         pins::trials(),
         policy::trials(),

@@ -4,8 +4,10 @@ use std::{fs, os::unix::fs::symlink};
 
 use anyhow::{Result, ensure};
 use blocker_tests::{
-    doveblock::{Doveblock, run_to_end},
+    doveblock::Doveblock,
+    needs,
     netns::World,
+    process::{command, run},
     recording::{Recording, probe},
     wait::{self, LIMIT},
 };
@@ -19,6 +21,7 @@ const AGGRESSIVE: [&str; 6] = ["--mode", "aggressive", "--maxretry", "3", "--ban
 
 /// Enough where packets are not the point.
 const DRY: [&str; 1] = ["--dry-run"];
+const BINDFS: &[fn() -> Option<String>] = &[needs::missing_bindfs];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -27,7 +30,13 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_line_written_in_pieces_is_one_line", &[], pieces),
         trial("old_lines_do_not_ban", &[], old_lines),
         trial("a_log_named_twice_counts_once", &[], named_twice),
-        trial("a_fifo_is_refused_with_a_remedy", &[], fifo),
+        trial("a_fifo_is_read_and_outlives_its_writers", &[], fifo),
+        trial("a_pattern_finds_logs_that_come_later", &[], pattern),
+        trial("a_link_is_followed_when_what_it_leads_to_is_rotated", &[], link),
+        trial("without_inotify_logs_are_polled_and_that_is_said", &[], without_inotify),
+        trial("without_watches_logs_are_polled_and_that_is_said", &[], without_watches),
+        trial("a_silent_file_system_is_polled_and_that_is_said", BINDFS, silent),
+        trial("backend_polling_reads_without_inotify", &[], polling),
         trial("a_log_in_another_time_zone_is_said_once", &[], another_zone),
     ]
 }
@@ -47,6 +56,8 @@ fn missing(world: &World) -> Result<()> {
         recording.probe(client(1))?;
     }
     doveblock.wait_for_ban("198.51.100.1")?;
+    let said = doveblock.whole_log();
+    ensure!(said.matches("waiting for it").count() == 1, "{said}");
     Ok(())
 }
 
@@ -111,9 +122,125 @@ fn named_twice(world: &World) -> Result<()> {
 fn fifo(world: &World) -> Result<()> {
     let fifo = world.claim.dir().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-    let (code, said) = run_to_end(world, &fifo, &DRY)?;
-    ensure!(code == 2 && said.contains("a FIFO"), "{code}: {said}");
-    ensure!(said.contains(&format!("--log - < {}", fifo.display())), "{said}");
+    let mut doveblock = Doveblock::start(world, &fifo, &[&DRY[..], &AGGRESSIVE].concat())?;
+    // Each of these opens and closes it.
+    for times in 1..=2 {
+        Recording::new(&fifo).probe(client(1))?;
+        doveblock.wait_for(&["198.51.100.1", &format!("{times}/3")])?;
+    }
+    Recording::new(&fifo).probe(client(1))?;
+    doveblock.wait_for_ban("198.51.100.1")?;
+    Ok(())
+}
+
+fn pattern(world: &World) -> Result<()> {
+    let path = |name: &str| world.claim.dir().join(name);
+    fs::create_dir(path("logs"))?;
+    Recording::new(&path("logs/a.log")).probe(client(1))?;
+    Recording::new(&path("logs/a.log.1")).probe(client(1))?;
+    let options = [&DRY[..], &AGGRESSIVE].concat();
+    let mut doveblock = Doveblock::start(world, &path("logs/*.log*"), &options)?;
+    doveblock.wait_for(&["198.51.100.1", "1/3"])?;
+    Recording::new(&path("logs/b.log")).probe(client(1))?;
+    doveblock.wait_for(&["198.51.100.1", "2/3"])?;
+    // Put aside, it matches still, and counts no second time.
+    fs::rename(path("logs/b.log"), path("logs/b.log.old"))?;
+    Recording::new(&path("logs/b.log")).probe(client(1))?;
+    let ban = doveblock.wait_for_ban("198.51.100.1")?;
+    ensure!(ban["attempts"] == 3, "{ban}");
+    let said = doveblock.whole_log();
+    ensure!(said.matches("no-auth-attempts").count() == 3, "{said}");
+    Ok(())
+}
+
+fn link(world: &World) -> Result<()> {
+    let path = |name: &str| world.claim.dir().join(name);
+    fs::create_dir(path("elsewhere"))?;
+    let recording = Recording::new(&path("elsewhere/mail.log"));
+    recording.probe(client(1))?;
+    symlink(path("elsewhere/mail.log"), path("mail.log"))?;
+    let options = [&DRY[..], &AGGRESSIVE].concat();
+    let mut doveblock = Doveblock::start(world, &path("mail.log"), &options)?;
+    doveblock.wait_for(&["198.51.100.1", "1/3"])?;
+    fs::rename(path("elsewhere/mail.log"), path("elsewhere/mail.log.1"))?;
+    recording.probe(client(1))?;
+    doveblock.wait_for(&["198.51.100.1", "2/3"])?;
+    // And when the link leads elsewhere.
+    fs::remove_file(path("mail.log"))?;
+    Recording::new(&path("other.log")).probe(client(1))?;
+    symlink(path("other.log"), path("mail.log"))?;
+    doveblock.wait_for_ban("198.51.100.1")?;
+    Ok(())
+}
+
+/// In a user namespace root may set its own limit.
+fn limited(world: &World, limit: &str, words: &[&str]) -> Result<()> {
+    let log = world.claim.dir().join("mail.log");
+    let recording = Recording::new(&log);
+    recording.append("")?;
+    let script = format!("echo 0 >/proc/sys/user/{limit}; exec \"$@\"");
+    let wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c", &script, "sh"];
+    let options = [&DRY[..], &AGGRESSIVE].concat();
+    let mut doveblock = Doveblock::spawn_within(world, &log, &options, &wrapper)?;
+    polled(&mut doveblock, &recording, words)
+}
+
+/// Expects these words, once, and every line to be read all the same.
+fn polled(doveblock: &mut Doveblock, recording: &Recording, words: &[&str]) -> Result<()> {
+    for times in 1..=2 {
+        recording.probe(client(1))?;
+        doveblock.wait_for(&["198.51.100.1", &format!("{times}/3")])?;
+    }
+    recording.probe(client(1))?;
+    doveblock.wait_for_ban("198.51.100.1")?;
+    let said = doveblock.whole_log();
+    let told: Vec<&str> =
+        said.lines().filter(|line| line.contains("four times a second")).collect();
+    ensure!(told.len() == 1, "{said}");
+    for word in words {
+        ensure!(told.iter().all(|line| line.contains(word)), "no {word} in {told:?}");
+    }
+    Ok(())
+}
+
+fn without_inotify(world: &World) -> Result<()> {
+    limited(world, "max_inotify_instances", &["no inotify", "fs.inotify.max_user_instances"])
+}
+
+fn without_watches(world: &World) -> Result<()> {
+    limited(world, "max_inotify_watches", &["fs.inotify.max_user_watches"])
+}
+
+/// What is written behind the back of FUSE it cannot tell of, as NFS cannot of other hosts.
+fn silent(world: &World) -> Result<()> {
+    let (behind, mounted) = (world.claim.dir().join("behind"), world.claim.dir().join("mounted"));
+    for dir in [&behind, &mounted] {
+        fs::create_dir(dir)?;
+    }
+    let recording = Recording::new(&behind.join("mail.log"));
+    recording.append("")?;
+    run(command("bindfs").args([&behind, &mounted]))?;
+    let result = || -> Result<()> {
+        let log = mounted.join("mail.log");
+        let mut doveblock = Doveblock::start(world, &log, &[&DRY[..], &AGGRESSIVE].concat())?;
+        polled(&mut doveblock, &recording, &["FUSE", "mail.log"])
+    }();
+    run(command("umount").arg(&mounted))?;
+    result
+}
+
+fn polling(world: &World) -> Result<()> {
+    let config = world.claim.dir().join("d.conf");
+    fs::write(&config, "[dovecot]\nbackend = polling\n")?;
+    let log = world.claim.dir().join("mail.log");
+    let recording = Recording::new(&log);
+    let config = config.display().to_string();
+    let options = [&DRY[..], &AGGRESSIVE, &["--config", &config]].concat();
+    let mut doveblock = Doveblock::start(world, &log, &options)?;
+    for times in 1..=2 {
+        recording.probe(client(1))?;
+        doveblock.wait_for(&["198.51.100.1", &format!("{times}/3")])?;
+    }
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("drops_are_told_apart_by_their_reason", reasons),
         trial("udp_is_guarded_where_it_is_asked_for", udp),
         trial("fragments_are_dropped_where_it_is_asked_for", fragments),
+        trial("of_a_packet_in_several_buffers_all_bytes_count", jumbo),
         trial("first_packets_beyond_the_budget_are_counted", budget),
     ]
 }
@@ -32,6 +33,30 @@ fn listed(kernel: &Kernel, subject: &str) -> Result<Enforced> {
     let bans = kernel.firewall.view()?.bans()?;
     let found = bans.iter().find(|ban| ban.order.subject.to_string() == subject);
     found.copied().with_context(|| format!("{subject} is not in {bans:?}"))
+}
+
+/// Linux 5.18 and later.
+fn has_frags() -> bool {
+    aya::util::KernelVersion::current()
+        .is_ok_and(|it| it >= aya::util::KernelVersion::new(5, 18, 0))
+}
+
+/// The kernel puts into one buffer what fits into a page.
+fn jumbo(pins: &Path) -> Result<()> {
+    const LEN: usize = 9000;
+    let mut kernel = Kernel::open(pins, 64, false)?;
+    kernel.ban("192.0.2.7", HOUR)?;
+    let mut packet = tcp("192.0.2.7".parse()?, 25)?;
+    packet.resize(LEN, 0);
+    let once = TestRunOptions { data_in: Some(&packet), ..TestRunOptions::new() };
+    if !has_frags() {
+        return Ok(());
+    }
+    let verdict = kernel.program.test_run(once)?.return_value;
+    ensure!(verdict == DROP, "verdict {verdict}");
+    let counted = listed(&kernel, "192.0.2.7/32")?.dropped_bytes;
+    ensure!(counted == u64::try_from(LEN)?, "{counted} of {LEN} bytes were counted");
+    Ok(())
 }
 
 /// Sources that share a ban, and so many that they drive each other out of what is remembered.

@@ -14,8 +14,24 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("with_no_room_for_networks_it_starts_all_the_same", full),
         trial("a_start_that_is_not_committed_changes_nothing", not_committed),
         trial("a_first_start_that_is_not_committed_leaves_no_pin", first_not_committed),
+        trial("a_stop_that_detaches_takes_nothing_of_its_successor", successor),
         trial("what_is_no_pin_of_ours_stops_neither_a_start_nor_a_detach", strangers),
     ]
+}
+
+fn successor(pins: &Path) -> Result<()> {
+    let mut first = Kernel::open(pins, 64, false)?;
+    first.ban("192.0.2.7", HOUR)?;
+    first.firewall.detach()?;
+    ensure!(!pins.exists(), "pins are left");
+    let mut second = Kernel::open(pins, 64, false)?;
+    second.expect(PASS, "192.0.2.7", 25)?;
+    second.ban("192.0.2.7", HOUR)?;
+    first.firewall.detach()?;
+    drop(first);
+    ensure!(Kernel::open(pins, 64, false).is_err(), "the second one's lock does not hold");
+    drop(second);
+    Kernel::open(pins, 64, false)?.expect(DROP, "192.0.2.7", 25)
 }
 
 fn other_prefix(pins: &Path) -> Result<()> {

@@ -136,7 +136,7 @@ impl Apt {
 }
 
 /// Where this machine gets Debian from.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let format = "$(LABEL) $(COMPONENT) $(REPO_URI)";
     let targets = cmd::output(command("apt-get").args([
         "indextargets",
@@ -238,8 +238,11 @@ impl Kernel {
             modprobe.arg("-d").arg(&self.directory).args(["-S", &self.release]);
             let shown = cmd::output(modprobe.args(["--show-depends", module]))?;
             // Lines that say `builtin` are for what the kernel has in itself.
-            for file in shown.lines().filter_map(|line| line.strip_prefix("insmod ")) {
-                let file = PathBuf::from(file.trim_end());
+            // Behind the file may be options, which this host's modprobe.d wants.
+            let files_of =
+                shown.lines().filter_map(|line| line.strip_prefix("insmod ")?.split(' ').next());
+            for file in files_of {
+                let file = PathBuf::from(file);
                 if !files.contains(&file) {
                     files.push(file);
                 }

@@ -4,15 +4,16 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
 
-use super::{interfaces, logs};
+use super::interfaces;
 use crate::{
     cli::{
         PinDirArg, SocketArg, StateDirArg, VerbError,
         config::{ConfigArgs, refuse_errors},
+        logs,
     },
     config::{
         Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
-        parse_ignore_list, parse_listen, parse_ports, parse_span, pending,
+        parse_ignore_list, parse_listen, parse_ports, parse_span,
     },
     dovecot::Mode,
     firewall::XdpMode,
@@ -23,9 +24,11 @@ use crate::{
 /// Flags that stand for options of the configuration, and override it. Defaults: `Settings`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PolicyFlags {
-    /// Log to read, `-` for standard input; may be given several times
-    /// [default: /var/log/mail.log]
-    #[arg(long = "log", value_name = "PATH|-")]
+    /// Log to read: a file or a pattern of files, `-` for standard input, `journal`, or
+    /// `journal:DIR` or `journal:UNIT` for other entries than those of dovecot.service; may be
+    /// given several times [default: what Dovecot logs to, by doveconf, in the journal, or in
+    /// the usual files]
+    #[arg(long = "log", value_name = "PATH|journal|-")]
     logs: Vec<String>,
 
     /// Which lines count: failed logins (normal), or silent probes as well (aggressive)
@@ -128,6 +131,10 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     verbose: bool,
 
+    /// Keep every file and the network within reach, where Landlock would leave only what is needed
+    #[arg(long)]
+    no_landlock: bool,
+
     #[command(flatten)]
     pin_dir: PinDirArg,
 
@@ -161,6 +168,9 @@ pub(super) struct Config {
     pub(super) logs: Vec<Spec>,
     pub(super) dry_run: bool,
     pub(super) trace: bool,
+    pub(super) landlock: bool,
+    /// Where the configuration was read, and may be read again.
+    pub(super) read_from: Vec<PathBuf>,
     pub(super) pin_dir: PathBuf,
     pub(super) socket: PathBuf,
     pub(super) state_dir: PathBuf,
@@ -173,6 +183,7 @@ impl RunArgs {
 
     pub(super) fn into_config(self) -> Result<Config, VerbError> {
         let mut loaded = self.config.load();
+        let read_from = self.config.directories(&loaded);
         self.policy.apply(&mut loaded);
         let interfaces = (!self.interfaces.is_empty()).then_some(self.interfaces);
         override_with(&mut loaded, "interface", interfaces, |to| &mut to.interface);
@@ -180,8 +191,6 @@ impl RunArgs {
         let (group, metrics) = (self.socket_group.map(Some), self.metrics.map(Some));
         override_with(&mut loaded, "socket_group", group, |to| &mut to.socket_group);
         override_with(&mut loaded, "metrics", metrics, |to| &mut to.metrics);
-        let pending = pending(&loaded);
-        loaded.faults.extend(pending);
         refuse_errors(&loaded)?;
         for warning in loaded.warnings() {
             tracing::warn!("{}", warning.one_line());
@@ -190,12 +199,17 @@ impl RunArgs {
             tracing::info!("{line}");
         }
 
-        let settings = loaded.settings;
-        if !settings.enabled {
+        if !loaded.settings.enabled {
             return Err(VerbError::Usage(
                 "enabled = false in the configuration: the jail is not to run".to_owned(),
             ));
         }
+        let logs::Logs { specs: logs, why } = logs::of(&loaded)?;
+        if let Some(why) = why {
+            let names: Vec<String> = logs.iter().map(ToString::to_string).collect();
+            tracing::info!("reading {}: {why}", names.join(", "));
+        }
+        let settings = loaded.settings;
         let interfaces = match (self.dry_run, settings.interface.clone()) {
             (true, given) => given,
             (false, given) if given.is_empty() => interfaces::of_default_routes()?,
@@ -207,10 +221,12 @@ impl RunArgs {
         };
         Ok(Config {
             interfaces,
-            logs: logs::distinct(&settings.logpath)?,
+            logs,
             settings,
             dry_run: self.dry_run,
             trace: self.trace,
+            landlock: !self.no_landlock,
+            read_from,
             pin_dir: self.pin_dir.pin_dir,
             socket: self.socket.socket,
             state_dir: self.state_dir.state_dir,

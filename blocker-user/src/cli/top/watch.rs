@@ -117,6 +117,7 @@ pub(super) mod tests {
             interfaces: vec!["eth0".to_owned()],
             logs: vec!["/var/log/mail.log".to_owned()],
             lines: 1000 + dropped,
+            lag_secs: 0,
             currently_failed: 3,
             total_failed: 20,
             currently_banned: 2,

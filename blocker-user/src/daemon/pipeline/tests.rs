@@ -60,6 +60,9 @@ impl Firewall for Kernel {
     fn commit(&mut self) -> Result<(), FirewallError> {
         Ok(())
     }
+    fn detach(&mut self) -> Result<(), FirewallError> {
+        self.bans.detach()
+    }
     fn tend(&mut self) {}
     fn descriptor(&self) -> Option<Arc<OwnedFd>> {
         None
@@ -196,7 +199,7 @@ impl Host {
 
     /// As `kill -9` does: nothing is written that has not been.
     fn kill(&mut self) {
-        if let Some(daemon) = self.daemon.take() {
+        if let Some(mut daemon) = self.daemon.take() {
             daemon.core.records.close();
         }
     }

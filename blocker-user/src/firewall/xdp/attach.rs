@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
@@ -145,7 +146,7 @@ impl Replaced {
 
 /// `None` where `interface` has no dispatcher.
 fn join(interface: &Interface, recipe: &Recipe<'_>) -> Result<Option<Swap>, FirewallError> {
-    dispatcher::join(interface, recipe.features.frags, &|| recipe.extension())
+    dispatcher::join(interface, recipe.pins.path(), recipe.features.frags, &|| recipe.extension())
 }
 
 /// Where the program has come to be.
@@ -158,7 +159,7 @@ pub(super) enum Place {
 
 /// Ends what earlier daemons have left on interfaces that are not `wanted`.
 pub(super) fn detach_others(wanted: &[Interface], pins: &PinDir) -> Result<(), FirewallError> {
-    for interface in dispatcher::served(pins.path()) {
+    for interface in dispatcher::served(pins.path())? {
         if wanted.iter().all(|one| one.index != interface.index) {
             dispatcher::leave(&interface, pins.path())?;
             tracing::warn!("{}: no longer guarded, it is not among those given", interface.name);
@@ -247,7 +248,7 @@ pub(super) fn attach(
     {
         tracing::warn!(
             "{name}: no native XDP ({}), falling back to generic: drops cost more there",
-            reason(error, interface.mtu)
+            reason(error, interface, program)
         );
         in_mode = KernelMode::Skb;
         result = program.attach(interface.index, in_mode);
@@ -257,7 +258,7 @@ pub(super) fn attach(
         Some(code) if mode == XdpMode::Native && NO_NATIVE.contains(&code) => {
             FirewallError::NoNativeMode {
                 interface: name.clone(),
-                reason: reason(&error, interface.mtu),
+                reason: reason(&error, interface, program),
             }
         }
         _ => FirewallError::bpf(format!("attach to {name}"))(error),
@@ -322,10 +323,14 @@ fn errno(error: &ProgramError) -> Option<i32> {
     }
 }
 
-fn reason(error: &ProgramError, mtu: u32) -> String {
-    match errno(error) {
-        Some(code) => refusal(code, mtu),
-        None => error.to_string(),
+/// What can be told from the number, and the kernel's or the driver's own words where there are.
+fn reason(error: &ProgramError, interface: &Interface, program: &Xdp) -> String {
+    let Some(code) = errno(error) else { return error.to_string() };
+    let guess = refusal(code, interface.mtu);
+    let said = program.fd().ok().and_then(|program| interface.objection(program.as_fd()));
+    match said {
+        Some(said) => format!("{guess}; in the kernel's words: {said}"),
+        None => guess,
     }
 }
 

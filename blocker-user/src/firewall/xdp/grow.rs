@@ -14,7 +14,7 @@ use super::{
     Xdp,
     attach::Replaced,
     capacity::{Capacity, room_for},
-    load::{Recipe, program},
+    load::{Recipe, program, verify},
     maps::Maps,
     pin_program,
 };
@@ -93,7 +93,7 @@ impl Xdp {
         wanted: Capacity,
         names: &[&'static str],
     ) -> Result<(), FirewallError> {
-        let served = dispatcher::served_from(&self.pins.map(map::BANS_V4));
+        let served = dispatcher::served(self.pins.path())?;
         let before = program(&mut self.object)?;
         let running = id(before)?;
         self.pins.grow(names.to_vec());
@@ -107,7 +107,7 @@ impl Xdp {
         };
         let mut object = recipe.program()?;
         let after = program(&mut object)?;
-        after.load().map_err(FirewallError::bpf("verify the kernel program"))?;
+        verify(after)?;
         let mut maps = Maps::open(&self.pins)?;
         let readers = Maps::open(&self.pins)?;
         let copied = Copied::new(&self.maps, &mut maps, names)?;

@@ -1,9 +1,13 @@
 //! The kernel program, loaded over the pinned maps.
 
-use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError, programs};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
+    programs::{self, ProgramError},
+};
 use blocker_common::abi::{PROGRAM, global, map};
 
-use super::{Options, capacity::Capacity, object};
+use super::{Options, capacity::Capacity, link::is_exhausted, object};
 use crate::firewall::{FirewallError, features::Features, pins::PinDir, trace::Tracer};
 
 /// What an object is made with.
@@ -38,12 +42,14 @@ impl Recipe<'_> {
         let Self { options, features, capacity, pins, tracer: _ } = *self;
         let v6_mask = v6_mask(options.ipv6_prefix);
         let coarse_clock = u8::from(features.coarse_clock);
+        let frags = u8::from(features.frags);
         let trace = u8::from(options.trace);
         let mut loader = EbpfLoader::new();
         loader
             .default_map_pin_directory(pins.path())
             .override_global(global::V6_MASK, &v6_mask, true)
             .override_global(global::COARSE_CLOCK, &coarse_clock, true)
+            .override_global(global::FRAGS, &frags, true)
             .override_global(global::TRACE, &trace, true)
             .map_max_entries(map::BANS_V4, capacity.v4)
             .map_max_entries(map::BANS_V6, capacity.v6);
@@ -73,6 +79,16 @@ pub(super) fn program(object: &mut Ebpf) -> Result<&mut programs::Xdp, FirewallE
         .program_mut(PROGRAM)
         .and_then(|program| program.try_into().ok())
         .ok_or(FirewallError::NoProgram)
+}
+
+/// What the verifier has to say is of interest only where it refuses.
+pub(super) fn verify(program: &mut programs::Xdp) -> Result<(), FirewallError> {
+    program.load().map_err(|error| match error {
+        ProgramError::LoadError { io_error, .. } if is_exhausted(&io_error) => {
+            FirewallError::io("load the kernel program")(io_error)
+        }
+        error => FirewallError::bpf("verify the kernel program")(error),
+    })
 }
 
 /// The mask of the first `prefix` bits, as the kernel side reads it (`abi::global::V6_MASK`).

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::firewall::{
     dispatcher,
-    interface::{Interface, index_of},
+    interface::{Interface, index_of, nearest},
     notices::Notices,
     pins::PinDir,
 };
@@ -159,7 +159,10 @@ impl Post {
         self.lost |= links.iter().any(|link| link.pin == self.pin);
         match named {
             None if index.is_none() => {
-                self.say("does not exist; it is guarded as soon as it does".to_owned());
+                let meant = nearest(&self.name);
+                let meant =
+                    meant.map_or_else(String::new, |name| format!(", or did you mean {name}?"));
+                self.say(format!("does not exist; it is guarded as soon as it does{meant}"));
             }
             None => self.say("is gone, and guarded again when it is back".to_owned()),
             Some(_) if self.lost => self.attach_again(links, program, recipe),

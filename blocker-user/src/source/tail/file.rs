@@ -17,14 +17,14 @@ use super::{
 
 /// Which file it is, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
+pub(in crate::source) struct FileId {
     pub(super) device: u64,
     pub(super) inode: u64,
 }
 
 impl FileId {
     /// The file that `path` leads to.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(in crate::source) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|metadata| Self::of(&metadata))
     }
 

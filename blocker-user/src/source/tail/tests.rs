@@ -166,6 +166,46 @@ fn what_was_not_read_before_it_was_cut_back_is_read_from_the_copy() {
 }
 
 #[test]
+fn garbage_is_lines_like_others_and_long_ones_are_bounded() {
+    let mut world = World::new();
+    let path = world.path();
+    let mut file = append(&path, "");
+    file.write_all(b"\xff\xfe\0x\n\x80\n").unwrap();
+    file.write_all(&vec![b'y'; 1 << 20]).unwrap();
+    assert_eq!(world.lines(), ["\u{fffd}\u{fffd}\0x", "\u{fffd}"]);
+    file.write_all(b"\nafter\n").unwrap();
+    let lines = world.lines();
+    assert_eq!((lines[0].len(), lines[1].as_str()), (64 * 1024, "after"));
+}
+
+#[test]
+fn a_link_is_followed_to_whatever_it_leads_to() {
+    let mut world = World::new();
+    let place = |name: &str| world.dir.path().join(name);
+    let (one, two, link) = (place("one"), place("two"), place("mail.log"));
+    append(&one, "one\n");
+    append(&two, "two\n");
+    std::os::unix::fs::symlink(&one, &link).unwrap();
+    assert_eq!(world.lines(), ["one"]);
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&two, &link).unwrap();
+    assert_eq!(world.lines(), ["two"]);
+}
+
+#[test]
+fn another_file_with_the_same_inode_is_another_file() {
+    let mut world = World::new();
+    append(&world.path(), "one\n");
+    assert_eq!(world.lines(), ["one"]);
+    // While it is read, its inode is taken; as after a failed read it is not.
+    for (text, expected) in [("two\n", "two"), ("longer\nthan\nbefore\n", "longer")] {
+        fs::remove_file(world.path()).unwrap();
+        append(&world.path(), text);
+        assert_eq!(world.lines()[0], expected);
+    }
+}
+
+#[test]
 fn wakes_up_when_the_log_grows() {
     let mut world = World::new();
     append(&world.path(), "one\n");

@@ -8,6 +8,7 @@ use blocker_tests::{
     doveblock::{Doveblock, binary, run_to_end, subject},
     greeter::Greeter,
     netns::{ATTACKER, Family, SECOND, SERVER_LINK, World},
+    other::Other,
     process::run,
     recording::{Recording, probe},
 };
@@ -42,6 +43,17 @@ pub(crate) fn joined() -> Result<String> {
     components(&["doveblock", PASSING])?;
     attacker.probe(MAIL)?;
     doveblock.expect(&["ban", &attacker.address().to_string(), "--for", "1h"])?;
+    attacker.shut_out(MAIL)?;
+    other.probe(MAIL)?;
+
+    // One more of our own, with other pins, has a place of its own.
+    let beside = Other::start(&world, SERVER_LINK, &[])?;
+    components(&["doveblock", "doveblock", PASSING])?;
+    beside.ban(&world, other.address().to_string())?;
+    attacker.shut_out(MAIL)?;
+    other.shut_out(MAIL)?;
+    drop(beside);
+    components(&["doveblock", PASSING])?;
     attacker.shut_out(MAIL)?;
     other.probe(MAIL)?;
 

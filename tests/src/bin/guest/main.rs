@@ -8,6 +8,7 @@
 
 mod dispatcher;
 mod drop;
+mod layers;
 mod machine;
 mod packets;
 
@@ -22,11 +23,13 @@ const MARK: &str = "guest:";
 type Suite = fn() -> Result<String>;
 
 /// What is tried, in this order.
-const SUITES: [(&str, Suite); 5] = [
+const SUITES: [(&str, Suite); 7] = [
     ("packets", packets::all),
     ("loader", drop::loader),
     ("drop-on-veth", drop::on_veth),
     ("drop-on-virtio", drop::on_virtio),
+    ("vlan", layers::vlan),
+    ("bond", layers::bond),
     ("dispatcher", dispatcher::joined),
 ];
 

@@ -49,7 +49,7 @@ impl View for Pinned {
     fn attachments(&self) -> Vec<Attachment> {
         let links = link::all(&self.pin_dir).unwrap_or_default();
         let linked = links.into_iter().filter_map(|link| link.interface);
-        let served = dispatcher::served(&self.pin_dir);
+        let served = dispatcher::served(&self.pin_dir).into_iter().flatten();
         let attachment = |interface: Interface| Attachment {
             is_generic: interface.xdp.is_some_and(|attached| attached.generic),
             interface: interface.name,
