@@ -170,8 +170,11 @@ mod tests {
         assert!(cli.get_subcommands().count() > 10);
         for verb in cli.get_subcommands() {
             assert!(verb.get_about().is_some(), "{}", verb.get_name());
-            let silent = verb.get_arguments().filter(|argument| argument.get_help().is_none());
-            let silent: Vec<String> = silent.map(ToString::to_string).collect();
+            let silent = verb
+                .get_arguments()
+                .filter(|argument| argument.get_help().is_none() && !argument.is_hide_set());
+            let silent: Vec<String> =
+                silent.map(|argument| argument.get_id().to_string()).collect();
             assert!(silent.is_empty(), "{}: {silent:?}", verb.get_name());
         }
     }
