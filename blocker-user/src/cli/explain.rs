@@ -87,12 +87,11 @@ fn write(text: &mut String, of: &Explained) -> std::fmt::Result {
 fn write_ban(text: &mut String, ban: &BanInForce) -> std::fmt::Result {
     let end =
         ban.expires_at.as_ref().map_or("It has no end".to_owned(), |at| format!("It ends at {at}"));
-    writeln!(
-        text,
-        "  Since {}, because of {}. {end}.",
-        ban.banned_at,
-        output::visible(&ban.cause)
-    )?;
+    let cause = match ban.cause.as_str() {
+        "by hand" => "set by hand".to_owned(),
+        rule => format!("because of {}", output::visible(rule)),
+    };
+    writeln!(text, "  Since {}, {cause}. {end}.", ban.banned_at)?;
     match ban.attempts {
         0 => {}
         1 => writeln!(text, "  One failure made the ban.")?,

@@ -12,7 +12,7 @@ use crate::{
         logs,
     },
     config::{
-        Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
+        Backend, Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
         parse_ignore_list, parse_listen, parse_ports, parse_span,
     },
     dovecot::Mode,
@@ -176,12 +176,38 @@ pub(super) struct Config {
     pub(super) state_dir: PathBuf,
 }
 
+/// What a daemon was started with.
+pub(super) struct Before {
+    pub(super) settings: Settings,
+    pub(super) logs: Vec<Spec>,
+}
+
+impl Before {
+    /// Whether its logs were looked for, and are not named by now either.
+    fn has_chosen(&self, now: &Settings) -> bool {
+        let nothing_named = |settings: &Settings| {
+            settings.logpath.is_empty() && settings.backend != Backend::Systemd
+        };
+        nothing_named(&self.settings) && nothing_named(now)
+    }
+}
+
 impl RunArgs {
     pub(super) fn verbose(&self) -> bool {
         self.verbose
     }
 
     pub(super) fn into_config(self) -> Result<Config, VerbError> {
+        self.config(None)
+    }
+
+    /// The same for a daemon that was started with `before`, and can look for nothing any more:
+    /// neither for Dovecot's log nor for interfaces.
+    pub(super) fn again(self, before: &Before) -> Result<Config, VerbError> {
+        self.config(Some(before))
+    }
+
+    fn config(self, before: Option<&Before>) -> Result<Config, VerbError> {
         let mut loaded = self.config.load();
         let read_from = self.config.directories(&loaded);
         self.policy.apply(&mut loaded);
@@ -204,7 +230,12 @@ impl RunArgs {
                 "enabled = false in the configuration: the jail is not to run".to_owned(),
             ));
         }
-        let logs::Logs { specs: logs, why } = logs::of(&loaded)?;
+        let logs::Logs { specs: logs, why } = match before {
+            Some(before) if before.has_chosen(&loaded.settings) => {
+                logs::Logs { specs: before.logs.clone(), why: None }
+            }
+            Some(_) | None => logs::of(&loaded)?,
+        };
         if let Some(why) = why {
             let names: Vec<String> = logs.iter().map(ToString::to_string).collect();
             tracing::info!("reading {}: {why}", names.join(", "));
@@ -212,6 +243,7 @@ impl RunArgs {
         let settings = loaded.settings;
         let interfaces = match (self.dry_run, settings.interface.clone()) {
             (true, given) => given,
+            (false, _) if before.is_some() => Vec::new(),
             (false, given) if given.is_empty() => interfaces::of_default_routes()?,
             (false, mut given) => {
                 given.sort();

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{Config, RunArgs, firewall_options, ignore_list, judge};
+use super::{Config, RunArgs, args::Before, firewall_options, ignore_list, judge};
 use crate::{
     cli::VerbError,
     config::{OPTIONS, Settings},
@@ -39,17 +39,18 @@ pub(super) fn shown(config: &Config) -> Shown {
 
 /// What reads it again, for a daemon that was started with `args`, which came to `config`.
 pub(super) fn by(args: RunArgs, config: &Config, remote: Remote) -> Reload {
-    let started = config.settings.clone();
+    let before = Before { settings: config.settings.clone(), logs: config.logs.clone() };
     // Whoever reads it may do so only one at a time: clap's types are not to be shared.
     let args = Mutex::new(args);
     Box::new(move || {
         let args = args.lock().map_err(|error| error.to_string())?.clone();
-        fresh(args, &started, &remote).map_err(|error| error.to_string())
+        fresh(args, &before, &remote).map_err(|error| error.to_string())
     })
 }
 
-fn fresh(args: RunArgs, started: &Settings, remote: &Remote) -> Result<Fresh, VerbError> {
-    let config = args.into_config()?;
+fn fresh(args: RunArgs, before: &Before, remote: &Remote) -> Result<Fresh, VerbError> {
+    let started = &before.settings;
+    let config = args.again(before)?;
     let judge = judge(&config.settings)?;
     let (ignore, names) = ignore_list(&config.settings, remote)?;
     let options = firewall_options(&config);
