@@ -12,6 +12,7 @@ pub mod filter;
 pub mod firewall;
 pub mod jail;
 pub mod log;
+pub mod metrics;
 pub mod sandbox;
 pub mod source;
 pub mod store;

@@ -23,12 +23,14 @@ const KNOWN: ABI = ABI::V8;
 
 /// What everybody may read on this host, and what is there to be asked about the kernel. Of
 /// other processes Landlock shows in /proc only what it shows to everyone.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "/usr",
     "/lib",
     "/lib64",
     "/etc/ld.so.cache",
     "/etc/localtime",
+    // The names of those who ban by hand.
+    "/etc/passwd",
     "/etc/timezone",
     "/dev/null",
     "/dev/urandom",

@@ -42,6 +42,18 @@ pub fn missing_bpftool() -> Option<String> {
     without("bpftool", "bpftool")
 }
 
+/// Why what Prometheus reads cannot be checked; `None` where it can.
+#[must_use]
+pub fn missing_promtool() -> Option<String> {
+    without("promtool", "prometheus")
+}
+
+/// Why there is no terminal to be had; `None` where there is.
+#[must_use]
+pub fn missing_script() -> Option<String> {
+    without("script", "bsdutils")
+}
+
 /// Where Debian has it.
 pub const LIBXDP_DISPATCHER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o";
 

@@ -2,16 +2,22 @@
 
 use clap::Args;
 
-use super::{Format, SocketArg, VerbError, output};
+use super::{
+    Format, SocketArg, VerbError, output,
+    subjects::{Named, named},
+};
 use crate::control::{
     Client,
-    api::{BanRequest, Banned, Listed, UnbanRequest, Unbanned},
+    api::{
+        BanManyRequest, BanRequest, Banned, BannedMany, Listed, NotBanned, UnbanRequest, Unbanned,
+    },
 };
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     socket: SocketArg,
+    /// How to print them
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -39,13 +45,14 @@ pub(super) fn list(args: &ListArgs) -> Result<(), VerbError> {
 
 #[derive(Args, Debug)]
 pub(super) struct BanArgs {
-    /// Address or network; an IPv6 address stands for its prefix (--ipv6-prefix of `run`)
-    #[arg(value_name = "IP|CIDR")]
-    subject: String,
+    /// Addresses or networks, or `-` for a list on standard input, one a line; an IPv6 address
+    /// stands for its prefix (--ipv6-prefix of `run`)
+    #[arg(value_name = "IP|CIDR|-", required = true)]
+    subjects: Vec<String>,
     /// How long, as 600, 10m, 1d 12h or -1; the jail's bantime if not given
     #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true)]
     bantime: Option<String>,
-    /// Noted in the daemon's log
+    /// Kept with the ban, for `explain`, and noted in the daemon's log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -53,15 +60,17 @@ pub(super) struct BanArgs {
 }
 
 pub(super) fn ban(args: &BanArgs) -> Result<(), VerbError> {
-    let order = BanRequest {
-        ip: args.subject.clone(),
-        bantime: args.bantime.clone(),
-        reason: args.reason.clone(),
-    };
-    let banned: Banned = Client::new(&args.socket.socket).post("/v1/ban", &order)?;
-    let end =
-        banned.expires_at.map_or_else(|| "without end".to_owned(), |at| format!("until {at}"));
-    output::text_out(&format!("banned {} {end}\n", banned.ip))?;
+    let client = Client::new(&args.socket.socket);
+    let (bantime, reason) = (args.bantime.clone(), args.reason.clone());
+    match named(&args.subjects)? {
+        Named::One(ip) => ban_one(&client, &BanRequest { ip, bantime, reason }),
+        Named::Many(ips) => ban_many(&client, &BanManyRequest { ips, bantime, reason }),
+    }
+}
+
+fn ban_one(client: &Client, order: &BanRequest) -> Result<(), VerbError> {
+    let banned: Banned = client.post("/v1/ban", order)?;
+    output::text_out(&format!("banned {} {}\n", banned.ip, until(banned.expires_at)))?;
     if !banned.spared.is_empty() {
         eprintln!("doveblock: never dropped all the same: {}", some(&banned.spared));
     }
@@ -69,6 +78,21 @@ pub(super) fn ban(args: &BanArgs) -> Result<(), VerbError> {
         eprintln!("doveblock: {} is also in {network}, which is banned as well", banned.ip);
     }
     Ok(())
+}
+
+fn ban_many(client: &Client, order: &BanManyRequest) -> Result<(), VerbError> {
+    let BannedMany { banned, expires_at, not_banned } = client.post("/v1/bans", order)?;
+    output::text_out(&format!("banned {banned} addresses and networks {}\n", until(expires_at)))?;
+    if !not_banned.is_empty() {
+        let names: Vec<String> =
+            not_banned.into_iter().map(|NotBanned { ip, why }| format!("{ip} ({why})")).collect();
+        eprintln!("doveblock: not banned: {}", some(&names));
+    }
+    Ok(())
+}
+
+fn until(expires_at: Option<String>) -> String {
+    expires_at.map_or_else(|| "without end".to_owned(), |at| format!("until {at}"))
 }
 
 /// The first few.
@@ -82,11 +106,11 @@ fn some(names: &[String]) -> String {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false, id = "whom", args = ["subject", "all"])]
+#[group(required = true, multiple = false, id = "whom", args = ["subjects", "all"])]
 pub(super) struct UnbanArgs {
-    /// Address or network, as `list` shows it
-    #[arg(value_name = "IP|CIDR")]
-    subject: Option<String>,
+    /// Addresses or networks, as `list` shows them, or `-` for a list on standard input
+    #[arg(value_name = "IP|CIDR|-")]
+    subjects: Vec<String>,
     /// End every ban
     #[arg(long)]
     all: bool,
@@ -95,15 +119,30 @@ pub(super) struct UnbanArgs {
 }
 
 pub(super) fn unban(args: &UnbanArgs) -> Result<(), VerbError> {
-    let order = UnbanRequest { ip: args.subject.clone(), all: args.all };
-    let Unbanned { lifted, covered_by } =
-        Client::new(&args.socket.socket).post("/v1/unban", &order)?;
-    let Some(subject) = &args.subject else {
-        return output::text_out(&format!("lifted {lifted} bans\n"));
-    };
+    let client = Client::new(&args.socket.socket);
+    if args.all {
+        let order = UnbanRequest { ip: None, ips: None, all: true };
+        return unban_many(&client, &order);
+    }
+    match named(&args.subjects)? {
+        Named::One(ip) => unban_one(&client, &ip),
+        Named::Many(ips) => {
+            unban_many(&client, &UnbanRequest { ip: None, ips: Some(ips), all: false })
+        }
+    }
+}
+
+fn unban_many(client: &Client, order: &UnbanRequest) -> Result<(), VerbError> {
+    let Unbanned { lifted, .. } = client.post("/v1/unban", order)?;
+    output::text_out(&format!("lifted {lifted} bans\n"))
+}
+
+fn unban_one(client: &Client, subject: &str) -> Result<(), VerbError> {
+    let order = UnbanRequest { ip: Some(subject.to_owned()), ips: None, all: false };
+    let Unbanned { lifted, covered_by } = client.post("/v1/unban", &order)?;
     match (lifted, covered_by) {
         (0, None) => Err(VerbError::Failed(format!(
-            "{subject} is not banned; `doveblock list` shows who is"
+            "{subject} is not banned; `doveblock explain {subject}` says what is known of it"
         ))),
         (0, Some(network)) => Err(VerbError::Failed(format!(
             "{subject} is not banned by itself but covered by {network}; unban that"

@@ -17,6 +17,7 @@ use crate::config::{Fault, Loaded, OPTIONS, Severity, markdown, show};
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Print docs/config.md

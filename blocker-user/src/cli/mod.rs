@@ -6,13 +6,17 @@ mod check;
 mod completions;
 mod config;
 mod detach;
+mod explain;
 mod logs;
 mod man;
 mod output;
 mod regex;
+mod reload;
 mod rules;
 mod run;
 mod status;
+mod subjects;
+mod top;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -41,10 +45,16 @@ enum Verb {
     Status(status::StatusArgs),
     /// List the bans in force
     List(bans::ListArgs),
-    /// Ban an address or a network by hand
+    /// Say why an address is banned, or why it is not
+    Explain(explain::ExplainArgs),
+    /// Watch what is dropped, and bans come and go
+    Top(top::TopArgs),
+    /// Ban addresses and networks by hand
     Ban(bans::BanArgs),
     /// End bans
     Unban(bans::UnbanArgs),
+    /// Have the daemon read its configuration again; bans stay, and no line is lost
+    Reload(reload::ReloadArgs),
     /// Check the configuration, and show what it comes to
     Check(check::CheckArgs),
     /// Detach the XDP program and forget every ban; works without a daemon
@@ -129,6 +139,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Ban(args) => bans::ban(&args),
         Verb::Unban(args) => bans::unban(&args),
         Verb::Check(args) => check::run(&args),
@@ -143,4 +156,26 @@ pub fn main(cli: Cli) -> ExitCode {
     };
     eprintln!("doveblock: {message}");
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn every_verb_and_argument_has_its_help() {
+        let cli = Cli::command();
+        assert!(cli.get_subcommands().count() > 10);
+        for verb in cli.get_subcommands() {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+            let silent = verb
+                .get_arguments()
+                .filter(|argument| argument.get_help().is_none() && !argument.is_hide_set());
+            let silent: Vec<String> =
+                silent.map(|argument| argument.get_id().to_string()).collect();
+            assert!(silent.is_empty(), "{}: {silent:?}", verb.get_name());
+        }
+    }
 }

@@ -21,6 +21,24 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), VerbError> {
     text_out(&text)
 }
 
+/// `text` without anything that a terminal would obey, or that would make it show something else
+/// than what there is: log lines hold what clients wrote.
+pub(super) fn visible(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+            || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if is_hidden(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
 /// Prints `text`. `doveblock list | head` is no error.
 pub(super) fn text_out(text: &str) -> Result<(), VerbError> {
     match io::stdout().lock().write_all(text.as_bytes()) {

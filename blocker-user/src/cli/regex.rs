@@ -39,6 +39,7 @@ pub(super) struct RegexArgs {
     #[arg(value_name = "LOG", required = true)]
     words: Vec<OsString>,
 
+    /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 

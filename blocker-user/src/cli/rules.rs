@@ -10,6 +10,7 @@ use crate::dovecot::{RULES, Rule};
 
 #[derive(Args, Debug)]
 pub(super) struct RulesArgs {
+    /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -4,17 +4,18 @@
 mod args;
 mod interfaces;
 mod reach;
+mod reload;
 mod state;
 
 use std::{
     process,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
 };
 
 use super::{VerbError, config::filter_of};
 use crate::{
     config::{self, Backend, Ignored, JAIL, OnStop},
-    control::{Context, Lists, Server},
+    control::{Context, Lists, Places, Server},
     daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats, manager},
     dovecot::{self, Judge},
     firewall::{Memory, Options, Xdp},
@@ -22,7 +23,7 @@ use crate::{
     log::Log,
     sandbox,
     source::{Source, Waiter},
-    store,
+    store::{self, Reader},
 };
 
 use args::Config;
@@ -39,7 +40,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
 
 fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     sandbox::keep_capabilities();
-    let config = args.into_config()?;
+    let config = args.clone().into_config()?;
     let options = firewall_options(&config);
     if !config.dry_run {
         // Before the socket: who lacks the capabilities can rarely bind that either, and is to
@@ -53,11 +54,14 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     };
     let waiter = waiter.map_err(VerbError::failed)?;
     let (remote, inbox) = daemon::remote(&waiter);
-    let mut server = Server::bind(&config.socket)?;
+    let mut server = Server::bind(&Places {
+        socket: config.socket.clone(),
+        group: config.settings.socket_group.clone(),
+        metrics: config.settings.metrics,
+    })?;
 
     let firewall = open_firewall(config.dry_run, &options)?;
     let view = firewall.view()?;
-    let policy = config.settings.policy();
     // Behind the firewall, which is the one to say that another daemon is running.
     let State { keeping, saved, seed } = State::open(&config, &waiter);
     if config.landlock {
@@ -66,7 +70,9 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         sandbox::confine(&reach::of(&config), log);
     }
     let stats = Arc::new(Stats::from(saved.totals));
-    let jail = Jail::new(policy.clone(), ignore_list(&config, &remote)?, seed);
+    let past = keeping.is_some().then(|| Reader::of(&config.state_dir));
+    let (ignore, names) = ignore_list(&config.settings, &remote)?;
+    let jail = Jail::new(config.settings.policy(), ignore, seed);
     let mut pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(|log| (log.to_string(), Source::new(log))).collect(),
         judge: judge(&config.settings)?,
@@ -77,20 +83,22 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         stats: Arc::clone(&stats),
         keeping,
         saved,
+        names,
         clocks: Clocks::default(),
     })?;
-    let logs: Vec<String> = config.logs.iter().map(ToString::to_string).collect();
-    let ready = format!("ready: {} mode, reading {}", config.settings.mode, logs.join(", "));
+    let shown = reload::shown(&config);
+    let ready = format!("ready: {} mode, reading {}", shown.mode, shown.logs.join(", "));
     let context = Context {
         jail: JAIL,
-        mode: config.settings.mode.to_string(),
-        policy,
         dry_run: config.dry_run,
-        logs,
-        remote,
         stats,
         view: Mutex::new(view),
         lists: Lists::default(),
+        past,
+        shown: RwLock::new(shown),
+        reload: reload::by(args, &config, remote.clone()),
+        remote,
+        turn: tokio::sync::Mutex::default(),
     };
     let log = log.clone();
     let give_up = move || {
@@ -127,18 +135,24 @@ fn stopped(config: &Config, pipeline: &mut Pipeline) -> Result<(), VerbError> {
     Ok(())
 }
 
-/// ignoreip with the addresses that its names have now. They are looked up again and again.
-fn ignore_list(config: &Config, remote: &Remote) -> Result<IgnoreList, VerbError> {
+/// ignoreip with the addresses that its names have now. They are looked up again and again while
+/// the second one lives.
+fn ignore_list(
+    settings: &config::Settings,
+    remote: &Remote,
+) -> Result<(IgnoreList, Arc<()>), VerbError> {
     let (mut networks, mut names) = (Vec::new(), Vec::new());
-    for ignored in &config.settings.ignoreip {
+    for ignored in &settings.ignoreip {
         match ignored {
             Ignored::Net(net) => networks.push(*net),
             Ignored::Name(name) => names.push(name.clone()),
         }
     }
-    let mut list = IgnoreList::new(networks, config.settings.ignoreself);
-    list.set_named(daemon::follow_names(names, remote.clone()).map_err(VerbError::failed)?);
-    Ok(list)
+    let mut list = IgnoreList::new(networks, settings.ignoreself);
+    let is_wanted = Arc::new(());
+    let followed = daemon::follow_names(names, remote.clone(), Arc::downgrade(&is_wanted));
+    list.set_named(followed.map_err(VerbError::failed)?);
+    Ok((list, is_wanted))
 }
 
 fn judge(settings: &config::Settings) -> Result<Judge, VerbError> {

@@ -5,24 +5,33 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::{Format, SocketArg, VerbError, output};
-use crate::control::{Client, api::Status};
+use crate::control::{
+    Client,
+    api::{Listed, Status},
+};
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
-    /// The jail; there is one
+    /// The jail, for the layout that `fail2ban-client status JAIL` has; there is one
     #[arg(value_name = "JAIL", value_parser = ["dovecot"])]
     jail: Option<String>,
     #[command(flatten)]
     socket: SocketArg,
+    /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 pub(super) fn run(args: &StatusArgs) -> Result<(), VerbError> {
-    let status: Status = Client::new(&args.socket.socket).get("/v1/status")?;
-    match args.format {
-        Format::Json => output::json(&status),
-        Format::Text => output::text_out(&text(&status)),
+    let client = Client::new(&args.socket.socket);
+    let status: Status = client.get("/v1/status")?;
+    match (args.format, &args.jail) {
+        (Format::Json, _) => output::json(&status),
+        (Format::Text, None) => output::text_out(&text(&status)),
+        (Format::Text, Some(_)) => {
+            let bans: Vec<Listed> = client.get("/v1/bans")?;
+            output::text_out(&tree(&status, &bans))
+        }
     }
 }
 
@@ -91,6 +100,38 @@ fn text(status: &Status) -> String {
         let _infallible = writeln!(text, "{name:<17} {value}");
     }
     text
+}
+
+/// As fail2ban-client prints it, so that eyes and scripts find what they know, and behind that
+/// what the kernel counts.
+fn tree(status: &Status, bans: &[Listed]) -> String {
+    let ips: Vec<&str> = bans.iter().map(|ban| ban.ip.as_str()).collect();
+    let counters = &status.counters;
+    format!(
+        "Status for the jail: {}\n\
+         |- Filter\n\
+         |  |- Currently failed:\t{}\n\
+         |  |- Total failed:\t{}\n\
+         |  `- File list:\t{}\n\
+         |- Actions\n\
+         |  |- Currently banned:\t{}\n\
+         |  |- Total banned:\t{}\n\
+         |  `- Banned IP list:\t{}\n\
+         `- Kernel\n   \
+            |- Interfaces:\t{}\n   \
+            |- Dropped packets:\t{}\n   \
+            `- Dropped bytes:\t{}\n",
+        status.jail,
+        status.currently_failed,
+        status.total_failed,
+        status.logs.join(" "),
+        bans.len(),
+        status.total_banned,
+        ips.join(" "),
+        status.interfaces.join(" "),
+        counters.dropped_packets,
+        counters.dropped_bytes,
+    )
 }
 
 fn banned(status: &Status) -> String {

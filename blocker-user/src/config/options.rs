@@ -2,7 +2,7 @@
 //! docs/config.md come. An option is added here, in `Settings`, and nowhere else.
 
 use super::{
-    Invalid, logs, parse_ignore_list, parse_ports,
+    Invalid, logs, parse_ignore_list, parse_listen, parse_ports,
     settings::{OnStop, Protocol, Regexes, Settings},
     text::Text,
     values::{
@@ -60,7 +60,7 @@ const ACTIONS: [(&str, Action); 2] = [("drop", Action::Drop), ("reset", Action::
 const XDP_MODES: [(&str, XdpMode); 3] =
     [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
 
-pub static OPTIONS: [Opt; 37] = [
+pub static OPTIONS: [Opt; 39] = [
     Opt {
         name: "enabled",
         takes: BOOLEAN,
@@ -376,6 +376,22 @@ pub static OPTIONS: [Opt; 37] = [
         fail2ban: Fail2ban::Unknown,
         set: |to, text| put(&mut to.drop_fragments, boolean(&text.joined())),
         show: |of| of.drop_fragments.to_string(),
+    },
+    Opt {
+        name: "metrics",
+        takes: "a loopback address and a port, like 127.0.0.1:9418",
+        doc: "Where metrics for Prometheus are served by HTTP, besides the control socket; nowhere if not set",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.metrics, optional(text, parse_listen)),
+        show: |of| of.metrics.map(|address| address.to_string()).unwrap_or_default(),
+    },
+    Opt {
+        name: "socket_group",
+        takes: "the name of a group",
+        doc: "Whose members may use the control socket besides its owner; the group that doveblock runs as if not set",
+        fail2ban: Fail2ban::Unknown,
+        set: |to, text| put(&mut to.socket_group, optional(text, values::word)),
+        show: |of| of.socket_group.clone().unwrap_or_default(),
     },
     Opt {
         name: "usedns",

@@ -1,6 +1,7 @@
 //! What a configuration comes to: every option as a typed value.
 
 use std::{
+    net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     time::Duration,
 };
@@ -60,6 +61,10 @@ pub struct Settings {
     pub drop_fragments: bool,
     /// Those of the default routes if empty.
     pub interface: Vec<String>,
+    /// Where metrics are served besides the control socket.
+    pub metrics: Option<SocketAddr>,
+    /// Whose members may use the control socket.
+    pub socket_group: Option<String>,
 }
 
 /// What the ports of `port` are ports of.
@@ -145,6 +150,8 @@ impl Default for Settings {
             action: Action::default(),
             drop_fragments: true,
             interface: Vec::new(),
+            metrics: None,
+            socket_group: None,
         }
     }
 }

@@ -116,6 +116,15 @@ pub(super) fn mode_of(text: &str) -> Result<Mode, Invalid> {
         .map_err(|error: crate::dovecot::UnknownMode| Invalid::new(error.to_string()))
 }
 
+/// One word.
+pub(super) fn word(text: &str) -> Result<String, Invalid> {
+    let text = text.trim();
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err(Invalid::new(format!("{text:?} is not one name")));
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn names(text: &str) -> Vec<String> {
     let items = text.split([',', ' ', '\t', '\n']).filter(|item| !item.is_empty());
     items.map(str::to_owned).collect()

@@ -1,11 +1,7 @@
 //! From a request to its answer. What takes long is done on other threads, so that signals
 //! and other clients are heard meanwhile.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::{
@@ -13,57 +9,47 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{CONTENT_TYPE, HeaderValue},
 };
-use ipnet::IpNet;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    api::{BanRequest, Banned, Failure, MAX_SHOWN, Status, UnbanRequest, Unbanned},
+    api::Failure,
     bans::Bans,
+    context::Context,
+    explain, hand, reload,
+    show::{in_force, metrics, status, top},
 };
 use crate::{
-    config::{Invalid, parse_bantime, parse_subject},
-    daemon::{BannedByHand, Command, Remote, Reply, Stats, UnbannedByHand, show, wall_clock},
-    firewall::{Enforced, FirewallError, View, host},
-    jail::{Bantime, Policy},
+    config::Invalid,
+    daemon::{Command, Reply},
+    firewall::FirewallError,
+    metrics::CONTENT_TYPE as METRICS,
 };
 
-/// A request of this API is far smaller; more is not read.
+/// A request about one client is far smaller; more is not read.
 const MAX_BODY: usize = 64 * 1024;
+/// Of a list: some 100,000 addresses.
+const MAX_LIST: usize = 4 * 1024 * 1024;
 /// A body that has not arrived by then is not waited for.
 const BODY_LIMIT: Duration = Duration::from_secs(5);
 /// Less than the command line waits, so that it hears the reason.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Each holds every ban in memory until its client has read them.
-const MAX_LISTS: usize = 4;
 
-/// What the answers are made of.
-pub struct Context {
-    pub jail: &'static str,
-    pub mode: String,
-    pub policy: Policy,
-    pub dry_run: bool,
-    pub logs: Vec<String>,
-    pub remote: Remote,
-    pub stats: Arc<Stats>,
-    pub view: Mutex<Box<dyn View>>,
-    pub lists: Lists,
-}
-
-/// Lists that are being sent.
-pub struct Lists(Arc<Semaphore>);
-
-impl Default for Lists {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_LISTS)))
-    }
-}
+/// Every route there is.
+pub const ROUTES: [(Method, &str); 9] = [
+    (Method::GET, "/v1/status"),
+    (Method::GET, "/v1/bans"),
+    (Method::GET, "/v1/top"),
+    (Method::GET, "/v1/explain"),
+    (Method::POST, "/v1/ban"),
+    (Method::POST, "/v1/bans"),
+    (Method::POST, "/v1/unban"),
+    (Method::POST, "/v1/reload"),
+    (Method::GET, "/metrics"),
+];
 
 /// Why a request was not carried out.
-enum Refusal {
+pub(super) enum Refusal {
     NotFound,
     Invalid(String),
     Busy,
@@ -82,21 +68,45 @@ impl From<Invalid> for Refusal {
     }
 }
 
-type Answer = Either<Full<Bytes>, Bans>;
+pub(super) type Answer = Either<Full<Bytes>, Bans>;
 
+const JSON: &str = "application/json";
+
+/// `uid` is who asks, where that is known.
 pub(super) async fn answer(
+    context: Arc<Context>,
+    uid: Option<u32>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let is_metrics = request.uri().path() == "/metrics";
+    let routed = route(&context, uid, request).await;
+    let content = if is_metrics && routed.is_ok() { METRICS } else { JSON };
+    Ok(respond(routed, content))
+}
+
+/// For who may see nothing but the metrics.
+pub(super) async fn answer_scrape(
     context: Arc<Context>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let (status, body) = match route(&context, request).await {
+    if request.method() == Method::GET && request.uri().path() == "/metrics" {
+        return answer(context, None, request).await;
+    }
+    let error = "there is GET /metrics here, and everything else on the control socket";
+    let mut response = respond(json(Failure { error: error.to_owned() }), JSON);
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    Ok(response)
+}
+
+fn respond(routed: Result<Answer, Refusal>, content: &'static str) -> Response<Answer> {
+    let (status, body) = match routed {
         Ok(body) => (StatusCode::OK, body),
         Err(refusal) => {
             let (status, error) = match refusal {
-                Refusal::NotFound => (
-                    StatusCode::NOT_FOUND,
-                    "there are GET /v1/status, GET /v1/bans, POST /v1/ban and POST /v1/unban"
-                        .to_owned(),
-                ),
+                Refusal::NotFound => {
+                    let routes = ROUTES.map(|(method, path)| format!("{method} {path}"));
+                    (StatusCode::NOT_FOUND, format!("there are {}", routes.join(", ")))
+                }
                 Refusal::Invalid(error) => (StatusCode::BAD_REQUEST, error),
                 Refusal::Busy => (
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -113,23 +123,43 @@ pub(super) async fn answer(
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));
+    response
 }
 
-async fn route(context: &Arc<Context>, request: Request<Incoming>) -> Result<Answer, Refusal> {
+async fn route(
+    context: &Arc<Context>,
+    uid: Option<u32>,
+    request: Request<Incoming>,
+) -> Result<Answer, Refusal> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/v1/status") => read(context, status).await.and_then(json),
         (&Method::GET, "/v1/bans") => list(context).await,
-        (&Method::POST, "/v1/ban") => ban(context, body(request).await?).await.and_then(json),
-        (&Method::POST, "/v1/unban") => unban(context, body(request).await?).await.and_then(json),
+        (&Method::GET, "/v1/top") => read(context, top).await.and_then(json),
+        (&Method::GET, "/v1/explain") => {
+            explain::explain(context, request.uri().query()).await.and_then(json)
+        }
+        (&Method::POST, "/v1/ban") => {
+            hand::ban(context, uid, body(request, MAX_BODY).await?).await.and_then(json)
+        }
+        (&Method::POST, "/v1/bans") => {
+            hand::ban_many(context, uid, body(request, MAX_LIST).await?).await.and_then(json)
+        }
+        (&Method::POST, "/v1/unban") => {
+            hand::unban(context, uid, body(request, MAX_LIST).await?).await.and_then(json)
+        }
+        (&Method::POST, "/v1/reload") => reload::reload(context).await.and_then(json),
+        (&Method::GET, "/metrics") => {
+            let text = read(context, metrics).await?;
+            Ok(Either::Left(Full::from(text)))
+        }
         _ => Err(Refusal::NotFound),
     }
 }
 
-async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
+async fn body<T: DeserializeOwned>(request: Request<Incoming>, most: usize) -> Result<T, Refusal> {
     let invalid = |error: String| Refusal::Invalid(format!("the request body: {error}"));
-    let limited = Limited::new(request.into_body(), MAX_BODY);
+    let limited = Limited::new(request.into_body(), most);
     // Read to its end or not at all: half a request is none.
     let bytes = timeout(BODY_LIMIT, limited.collect())
         .await
@@ -145,7 +175,7 @@ fn json(value: impl Serialize) -> Result<Answer, Refusal> {
 }
 
 /// Does `work` on a thread where it holds up nobody.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     context: &Arc<Context>,
     work: impl FnOnce(&Context) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -155,102 +185,15 @@ async fn read<T: Send + 'static>(
     done.map_err(|error| Refusal::Failed(error.to_string()))?
 }
 
-/// The bans in force, soonest end first.
-fn in_force(view: &dyn View) -> Result<Vec<Enforced>, Refusal> {
-    let now = wall_clock();
-    let mut bans = view.bans()?;
-    bans.retain(|ban| ban.order.expires.is_none_or(|end| end > now));
-    bans.sort_unstable_by_key(|ban| {
-        (ban.order.expires.is_none(), ban.order.expires, ban.order.subject)
-    });
-    Ok(bans)
-}
-
 async fn list(context: &Arc<Context>) -> Result<Answer, Refusal> {
     let turn = timeout(ANSWER_LIMIT, Arc::clone(&context.lists.0).acquire_owned());
     let turn = turn.await.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?;
-    let bans = read(context, |context| {
-        let view = context.view.lock().unwrap_or_else(PoisonError::into_inner);
-        in_force(view.as_ref())
-    });
+    let bans = read(context, |context| in_force(context.view().as_ref()));
     Ok(Either::Right(Bans::new(context.jail, bans.await?, Some(turn))))
 }
 
-fn status(context: &Context) -> Result<Status, Refusal> {
-    let view = context.view.lock().unwrap_or_else(PoisonError::into_inner);
-    let bans = in_force(view.as_ref())?;
-    let last = bans.iter().rev().take(MAX_SHOWN);
-    Ok(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        jail: context.jail.to_owned(),
-        mode: context.mode.clone(),
-        maxretry: context.policy.maxretry.get(),
-        findtime_secs: context.policy.findtime.as_secs(),
-        bantime_secs: match context.policy.bantime {
-            Bantime::For(span) => Some(span.as_secs()),
-            Bantime::Forever => None,
-        },
-        dry_run: context.dry_run,
-        interfaces: view.interfaces(),
-        logs: context.logs.clone(),
-        lines: context.stats.lines(),
-        lag_secs: context.stats.lag_secs(),
-        currently_failed: context.stats.currently_failed(),
-        total_failed: context.stats.total_failed(),
-        currently_banned: bans.len(),
-        total_banned: context.stats.total_banned(),
-        total_evicted: context.stats.total_evicted(),
-        banned: last.map(|ban| show(&ban.order.subject)).collect(),
-        counters: view.counters()?.into(),
-    })
-}
-
-/// What was asked for, and what the jail bans in its place.
-fn subject(context: &Context, text: &str) -> Result<(IpNet, IpNet), Invalid> {
-    Ok(match parse_subject(text)? {
-        Ok(ip) => (host(ip), context.policy.subject(ip)),
-        Err(network) => (network, network),
-    })
-}
-
-async fn ban(context: &Context, order: BanRequest) -> Result<Banned, Refusal> {
-    let (asked, subject) = subject(context, &order.ip)?;
-    let bantime = order.bantime.as_deref().map(parse_bantime).transpose()?;
-    if let Some(reason) = order.reason {
-        tracing::info!("ban {} is asked for: {reason:?}", show(&subject));
-    }
-    match ask(context, |reply| Command::Ban { asked, subject, bantime, reply }).await? {
-        BannedByHand::Spared(why) => {
-            Err(Refusal::Invalid(format!("{} is not banned: {why}", show(&asked))))
-        }
-        BannedByHand::Until { expires, spared, covered_by } => Ok(Banned {
-            ip: show(&subject),
-            expires_at: expires.map(|end| end.to_string()),
-            spared: spared.iter().map(show).collect(),
-            covered_by: covered_by.as_ref().map(show),
-        }),
-    }
-}
-
-async fn unban(context: &Context, order: UnbanRequest) -> Result<Unbanned, Refusal> {
-    match (order.ip, order.all) {
-        (None, true) => {
-            let lifted = ask(context, |reply| Command::UnbanAll { reply }).await?;
-            Ok(Unbanned { lifted, covered_by: None })
-        }
-        (Some(ip), false) => {
-            let (_, subject) = subject(context, &ip)?;
-            let UnbannedByHand { lifted, covered_by } =
-                ask(context, |reply| Command::Unban { subject, reply }).await?;
-            Ok(Unbanned { lifted: usize::from(lifted), covered_by: covered_by.as_ref().map(show) })
-        }
-        _ => Err(Refusal::Invalid("name either an ip or \"all\": true".to_owned())),
-    }
-}
-
 /// Asks the pipeline. One that has not got round to it in time does not do it later.
-async fn ask<T>(
+pub(super) async fn ask<T>(
     context: &Context,
     command: impl FnOnce(Reply<T>) -> Command,
 ) -> Result<T, Refusal> {

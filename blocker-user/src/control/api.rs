@@ -121,6 +121,123 @@ impl From<Counters> for CounterValues {
     }
 }
 
+/// What `doveblock top` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Top {
+    pub status: Status,
+    /// Bans that began last.
+    pub newest: Vec<Listed>,
+    /// Bans that end next.
+    pub ending: Vec<Listed>,
+    /// Those with most packets dropped.
+    pub dropped: Vec<Listed>,
+}
+
+/// Why an address is banned, or why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// What was asked for.
+    pub ip: String,
+    /// What counts, and is banned, for it: of an IPv6 address its prefix.
+    pub subject: String,
+    /// `null` where it is not banned.
+    pub ban: Option<BanInForce>,
+    /// A wider network that is banned, and with it this.
+    pub covered_by: Option<String>,
+    /// Bans before, as far as they are remembered.
+    pub earlier_bans: u32,
+    /// How and when the last of them ended.
+    pub last_ended: Option<Ended>,
+    /// Failures that count by now.
+    pub failures: Option<FailuresNow>,
+    pub findtime_secs: u64,
+    /// The last login from there, while silent probes are forgiven for it.
+    pub login: Option<LastLogin>,
+    /// Why it is never banned.
+    pub never_banned: Option<String>,
+    /// Why it is not banned, in plain words; empty where it is.
+    pub why_not: Vec<String>,
+    /// What led here, the oldest first. Text of clients is in it as it was written.
+    pub lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanInForce {
+    pub banned_at: String,
+    pub expires_at: Option<String>,
+    pub attempts: u32,
+    /// The rule that the last failure broke, or that it was done by hand.
+    pub cause: String,
+    pub dropped_packets: u64,
+    pub dropped_bytes: u64,
+    pub last_seen: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub at: String,
+    pub how: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailuresNow {
+    pub count: u32,
+    pub maxretry: u32,
+    pub first: String,
+    pub last: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastLogin {
+    pub at: String,
+    /// `null` where only the time is remembered.
+    pub user: Option<String>,
+    pub line: Option<String>,
+}
+
+/// A line of the log, or something that was done by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub at: String,
+    pub ip: String,
+    pub rule: String,
+    /// What came of it.
+    pub verdict: String,
+    pub line: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanManyRequest {
+    /// Addresses and networks.
+    pub ips: Vec<String>,
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub bantime: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// All of them were banned, but for those that never are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BannedMany {
+    pub banned: usize,
+    pub expires_at: Option<String>,
+    pub not_banned: Vec<NotBanned>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotBanned {
+    pub ip: String,
+    pub why: String,
+}
+
+/// The configuration was read again, and is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Options that are different now and take effect at the next start only.
+    pub at_restart: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
@@ -147,12 +264,14 @@ pub struct Banned {
     pub covered_by: Option<String>,
 }
 
-/// Exactly one of the two.
+/// Exactly one of the three.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnbanRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ips: Option<Vec<String>>,
     #[serde(default)]
     pub all: bool,
 }

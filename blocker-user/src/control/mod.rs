@@ -5,6 +5,11 @@
 //! |--------------------|-----------------------------|-------------------|
 //! | `GET /v1/status`   |                             | [`api::Status`]   |
 //! | `GET /v1/bans`     |                             | [`api::Listed`] … |
+//! | `GET /v1/top`      |                             | [`api::Top`]      |
+//! | `GET /v1/explain?ip=…` |                         | [`api::Explained`] |
+//! | `POST /v1/bans`    | [`api::BanManyRequest`]     | [`api::BannedMany`] |
+//! | `POST /v1/reload`  |                             | [`api::Reloaded`] |
+//! | `GET /metrics`     |                             | for Prometheus    |
 //! | `POST /v1/ban`     | [`api::BanRequest`]         | [`api::Banned`]   |
 //! | `POST /v1/unban`   | [`api::UnbanRequest`]       | [`api::Unbanned`] |
 //!
@@ -14,13 +19,23 @@ mod answer;
 pub mod api;
 mod bans;
 mod client;
+mod context;
+mod explain;
+mod hand;
+mod query;
+mod reload;
+mod scrape;
 mod server;
+mod show;
 mod signals;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod who;
 
-pub use answer::{Context, Lists};
+pub use answer::ROUTES;
 pub use client::{Client, ClientError};
-pub use server::Server;
+pub use context::{Context, Fresh, Lists, Reload, Shown};
+pub use query::encode as encode_query;
+pub use server::{Places, Server};
 pub use socket::SocketError;

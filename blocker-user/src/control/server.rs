@@ -2,7 +2,14 @@
 //! longer, than a daemon can bear.
 
 use std::{
-    fs::File, io, os::unix::net::UnixListener, path::Path, sync::Arc, thread, time::Duration,
+    fs::File,
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use hyper::{server::conn::http1, service::service_fn};
@@ -10,7 +17,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::UnixStream, runtime::Runtime, sync::Semaphore, time::timeout};
 
 use super::{
-    answer::{self, Context},
+    answer,
+    context::Context,
+    reload, scrape,
     signals::Signals,
     socket::{Place, SocketError},
 };
@@ -33,15 +42,30 @@ pub struct Server {
     place: Arc<Place>,
     /// What serves it, once it is served.
     ready: Option<(Runtime, Signals)>,
+    /// For the metrics alone.
+    scrapes: Option<TcpListener>,
+}
+
+/// Where to listen. Nothing else does.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub socket: PathBuf,
+    /// Whose members may use the socket besides its owner; the process's own group if `None`.
+    pub group: Option<String>,
+    /// For the metrics.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Server {
-    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+    pub fn bind(places: &Places) -> Result<Self, SocketError> {
+        let path = &places.socket;
         // First, so that a signal during the start cannot end it half-way: it is obeyed as
         // soon as there is something to stop.
         let ready = ready().map_err(|source| SocketError::Io { path: path.to_owned(), source })?;
         let (listener, place) = Place::take(path)?;
-        Ok(Self { listener, place: Arc::new(place), ready: Some(ready) })
+        places.group.as_deref().map_or(Ok(()), |group| place.give_to(group))?;
+        let scrapes = places.metrics.map(scrape::bind).transpose()?;
+        Ok(Self { listener, place: Arc::new(place), ready: Some(ready), scrapes })
     }
 
     /// Starts answering, and stops the pipeline on SIGTERM and SIGINT. Where it does not stop
@@ -56,13 +80,22 @@ impl Server {
             let _within = runtime.enter();
             tokio::net::UnixListener::from_std(self.listener.try_clone()?)?
         };
+        let scrapes = match self.scrapes.take() {
+            Some(scrapes) => {
+                let _within = runtime.enter();
+                Some(tokio::net::TcpListener::from_std(scrapes)?)
+            }
+            None => None,
+        };
         let context = Arc::new(context);
         let place = Arc::clone(&self.place);
         thread::Builder::new().name("control".to_owned()).spawn(move || {
             runtime.block_on(async {
+                let hangup = || drop(tokio::spawn(reload::by_signal(Arc::clone(&context))));
                 tokio::select! {
                     () = accept(&listener, &context) => {}
-                    () = signals.obey(&context.remote) => {}
+                    () = scrape::serve(scrapes, &context) => {}
+                    () = signals.obey(&context.remote, hangup) => {}
                 }
             });
             place.give_back();
@@ -120,13 +153,23 @@ async fn accept(listener: &tokio::net::UnixListener, context: &Arc<Context>) {
 
 /// One request and its answer.
 async fn converse(stream: UnixStream, context: Arc<Context>) {
-    let service = service_fn(|request| answer::answer(Arc::clone(&context), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+    let service = service_fn(|request| answer::answer(Arc::clone(&context), uid, request));
+    finish(http().serve_connection(TokioIo::new(stream), service)).await;
+}
+
+/// How requests are read, wherever they come from.
+pub(super) fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .keep_alive(false)
         .header_read_timeout(HEADERS_LIMIT)
-        .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(MAX_HEADERS);
+    http
+}
+
+/// Waits for the end of a connection, but not for ever.
+pub(super) async fn finish(connection: impl Future<Output = hyper::Result<()>>) {
     match timeout(CONNECTION_LIMIT, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("a control connection ended early: {error}"),

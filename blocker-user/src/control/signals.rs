@@ -30,18 +30,16 @@ impl Signals {
         })
     }
 
-    /// Stops the pipeline at the first SIGTERM or SIGINT, and returns at a second one that
+    /// Calls `hangup` at each SIGHUP. Stops the pipeline at the first SIGTERM or SIGINT, and returns at a second one that
     /// finds it still there.
-    pub(super) async fn obey(mut self, remote: &Remote) {
+    pub(super) async fn obey(mut self, remote: &Remote, hangup: impl Fn()) {
         let mut first = None;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
                 _ = self.hangup.recv() => {
-                    tracing::warn!(
-                        "SIGHUP: reload is not there yet; restart to change settings, bans stay"
-                    );
+                    hangup();
                     continue;
                 }
             }
@@ -78,7 +76,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             };
-            let both = async { tokio::join!(signals.obey(&remote), raise) };
+            let both = async { tokio::join!(signals.obey(&remote, || {}), raise) };
             tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
         });
     }

@@ -8,7 +8,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{FileTypeExt as _, MetadataExt as _},
+        fs::{FileTypeExt as _, MetadataExt as _, chown},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::unistd::Group;
 use rustix::{
     fs::{FlockOperation, Mode, flock},
     io::Errno,
@@ -47,6 +48,15 @@ pub enum SocketError {
          another place", .0.display()
     )]
     InUse(PathBuf),
+    #[error(
+        "there is no group {0:?} to give the control socket to; make it (groupadd --system {0}), or \
+         name another one as socket_group"
+    )]
+    UnknownGroup(String),
+    #[error("cannot give {} to the group {group}: {source}", path.display())]
+    Group { path: PathBuf, group: String, source: io::Error },
+    #[error("cannot serve metrics on {address}: {source}; `metrics` names another address")]
+    Metrics { address: std::net::SocketAddr, source: io::Error },
     #[error("cannot listen on {}: {source}; --socket names another place", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -55,7 +65,7 @@ impl SocketError {
     /// Whether another --socket would help.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        !matches!(self, Self::Io { .. } | Self::Group { .. } | Self::Metrics { .. })
     }
 }
 
@@ -100,6 +110,17 @@ impl Place {
         listener.set_nonblocking(true).map_err(failed)?;
         let identity = identity(path).map_err(failed)?;
         Ok((listener, Self { path: path.to_owned(), identity }))
+    }
+
+    /// Lets the members of `group` use the socket as well.
+    pub(super) fn give_to(&self, group: &str) -> Result<(), SocketError> {
+        let found = Group::from_name(group).ok().flatten();
+        let gid = found.ok_or_else(|| SocketError::UnknownGroup(group.to_owned()))?.gid;
+        chown(&self.path, None, Some(gid.as_raw())).map_err(|source| SocketError::Group {
+            path: self.path.clone(),
+            group: group.to_owned(),
+            source,
+        })
     }
 
     /// Removes the socket, unless it has been replaced by somebody else's meanwhile.

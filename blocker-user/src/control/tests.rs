@@ -4,7 +4,7 @@
 use std::{
     io::{Read as _, Write as _},
     os::unix::net::{UnixListener, UnixStream},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    Client, ClientError, Context, Lists, Server,
-    api::{BanRequest, Banned, Listed, MAX_SHOWN, Status},
+    Client, ClientError, Context, Lists, Places, ROUTES, Server, Shown,
+    api::{BanManyRequest, BanRequest, Banned, BannedMany, Listed, MAX_SHOWN, Reloaded, Status},
 };
 use crate::{
     daemon::{self, Inbox, Stats},
@@ -22,6 +22,8 @@ use crate::{
     source::Waiter,
     time::LogTime,
 };
+
+mod living;
 
 struct World {
     dir: TempDir,
@@ -42,17 +44,24 @@ impl World {
             let banned_at = LogTime::EPOCH;
             memory.ban(&Order { subject, banned_at, expires: None, attempts: 0 }).unwrap();
         }
-        let mut server = Server::bind(&dir.path().join("sock")).unwrap();
+        let places = Places { socket: dir.path().join("sock"), group: None, metrics: None };
+        let mut server = Server::bind(&places).unwrap();
         let context = Context {
             jail: "dovecot",
-            mode: "normal".to_owned(),
-            policy: Policy::default(),
             dry_run: true,
-            logs: Vec::new(),
             remote,
-            stats: Arc::new(Stats::default()),
+            stats: Arc::new(Stats::example()),
             view: Mutex::new(memory.view().unwrap()),
             lists: Lists::default(),
+            past: None,
+            shown: RwLock::new(Shown {
+                mode: "normal".to_owned(),
+                policy: Policy::default(),
+                logs: vec!["/var/log/mail.log".to_owned()],
+                max_bans: 1000,
+            }),
+            reload: Box::new(|| Err("line 7: maxretry is no number".to_owned())),
+            turn: tokio::sync::Mutex::default(),
         };
         server.serve(context, || {}).unwrap();
         Self { dir, _server: server, _waiter: waiter, _inbox: inbox }
@@ -146,4 +155,55 @@ fn garbage_and_too_much_of_anything_is_refused() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     world.client().get::<Status>("/v1/status").unwrap();
+}
+
+#[test]
+fn a_list_with_a_fault_is_refused_as_a_whole_and_the_fault_is_named() {
+    let world = World::new(0);
+    let ips = ["192.0.2.7", "192.0.2.256", "x"].map(str::to_owned).to_vec();
+    let order = BanManyRequest { ips, bantime: None, reason: None };
+    let error = world.client().post::<BannedMany>("/v1/bans", &order).unwrap_err();
+    assert!(matches!(error, ClientError::Invalid(_)), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("ips[1]: ") && error.contains("ips[2]: "), "{error}");
+    assert!(!error.contains("ips[0]"), "{error}");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_refused_with_what_is_wrong() {
+    let world = World::new(0);
+    let error = world.client().post::<Reloaded>("/v1/reload", &Value::Null).unwrap_err();
+    assert!(matches!(error, ClientError::Invalid(_)), "{error}");
+    assert_eq!(error.to_string(), "line 7: maxretry is no number");
+}
+
+#[test]
+fn the_metrics_are_on_the_socket() {
+    let world = World::new(3);
+    let answer = world.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("doveblock_map_entries{map=\"bans_v4\"} 3\n"), "{answer}");
+    assert!(answer.contains("# EOF"), "{answer}");
+}
+
+#[test]
+fn every_route_is_described_and_no_other() {
+    let described = openapi();
+    let paths = described["paths"].as_object().unwrap();
+    let described = paths.iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+    });
+    let mut described: Vec<String> = described.collect();
+    let name = |(method, path): &(hyper::Method, &str)| {
+        format!("{} {path}", method.as_str().to_lowercase())
+    };
+    let mut routes: Vec<String> = ROUTES.iter().map(name).collect();
+    described.sort();
+    routes.sort();
+    assert_eq!(described, routes);
+}
+
+fn openapi() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }

@@ -73,6 +73,11 @@ impl Feed {
         self.pace.now(wall)
     }
 
+    /// What is there to be read, in bytes, as far as that can be told.
+    pub(super) fn behind(&self) -> u64 {
+        self.source.behind()
+    }
+
     pub(super) fn position(&self) -> Option<Position> {
         self.source.position()
     }

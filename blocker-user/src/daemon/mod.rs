@@ -5,6 +5,7 @@
 //! channel that the first empties between chunks of lines.
 
 mod by_hand;
+mod change;
 mod clocks;
 mod evictions;
 mod feed;
@@ -14,16 +15,19 @@ mod own;
 mod pace;
 mod pipeline;
 mod records;
+mod service;
 mod skew;
 mod stats;
 mod steady;
 mod takeover;
+mod told;
+mod trail;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -33,16 +37,19 @@ use ipnet::IpNet;
 
 use crate::{
     firewall::{Firewall, FirewallError},
-    jail::{Bantime, SparedBy},
+    jail::{Bantime, Knowledge, SparedBy},
     source::{Waiter, Waker},
+    store::{Ending, Step},
     time::LogTime,
 };
 
+pub use change::Change;
 pub use clocks::Clocks;
 pub(crate) use names::follow as follow_names;
 pub(crate) use pipeline::show;
 pub use pipeline::{Pipeline, Setup};
 pub use records::Keeping;
+pub use service::SERVICES;
 pub use stats::Stats;
 
 /// What another thread asks of the pipeline.
@@ -52,19 +59,72 @@ pub enum Command {
         asked: IpNet,
         subject: IpNet,
         bantime: Option<Bantime>,
+        by: By,
         reply: Reply<BannedByHand>,
+    },
+    /// All of them at once, each as in [`Command::Ban`].
+    BanMany {
+        subjects: Vec<(IpNet, IpNet)>,
+        bantime: Option<Bantime>,
+        by: By,
+        reply: Reply<BannedMany>,
     },
     Unban {
         subject: IpNet,
+        by: By,
         reply: Reply<UnbannedByHand>,
     },
-    UnbanAll {
+    UnbanMany {
+        subjects: Vec<IpNet>,
+        by: By,
         reply: Reply<usize>,
     },
-    /// The names of ignoreip have these addresses now.
+    UnbanAll {
+        by: By,
+        reply: Reply<usize>,
+    },
+    Explain {
+        asked: IpNet,
+        subject: IpNet,
+        reply: Reply<Explanation>,
+    },
+    /// Go on by another configuration.
+    Reload {
+        change: Box<Change>,
+        reply: Reply<()>,
+    },
+    /// The names of ignoreip have these addresses now, if it is still the list with `names`.
     IgnoreNamed {
         addresses: Vec<IpAddr>,
+        names: Weak<()>,
     },
+}
+
+/// Who does something by hand, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    pub who: String,
+    pub reason: Option<String>,
+}
+
+/// What came of many bans by hand.
+pub struct BannedMany {
+    pub banned: usize,
+    pub expires: Option<LogTime>,
+    /// Those that are not, since nothing of them would ever be dropped.
+    pub spared: Vec<(IpNet, SparedBy)>,
+}
+
+/// What the pipeline knows of a client.
+#[derive(Debug)]
+pub struct Explanation {
+    pub knowledge: Knowledge,
+    /// Where `bantime.increment` has them counted.
+    pub earlier_bans: u32,
+    /// What led here, as far as it is in memory. The oldest first.
+    pub steps: Vec<Step>,
+    pub login: Option<Step>,
+    pub ending: Option<Ending>,
 }
 
 /// What came of a ban by hand.
@@ -121,6 +181,10 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    fn next(&self) -> Result<Command, mpsc::TryRecvError> {
+        self.commands.try_recv()
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

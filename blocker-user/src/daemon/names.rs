@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, ToSocketAddrs as _},
-    sync::mpsc,
+    sync::{Weak, mpsc},
     thread,
     time::Duration,
 };
@@ -24,7 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_secs(300);
 
 /// The addresses of `names` by now. Whatever changes later goes to the pipeline.
-pub(crate) fn follow(names: Vec<String>, remote: Remote) -> io::Result<Vec<IpAddr>> {
+/// It ends when nobody holds `list` any more.
+pub(crate) fn follow(
+    names: Vec<String>,
+    remote: Remote,
+    list: Weak<()>,
+) -> io::Result<Vec<IpAddr>> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
@@ -34,12 +39,18 @@ pub(crate) fn follow(names: Vec<String>, remote: Remote) -> io::Result<Vec<IpAdd
         book.look_up(&names, resolve);
         if first.send(book.addresses()).is_err() {
             // Nobody waits for it any more.
-            remote.send(Command::IgnoreNamed { addresses: book.addresses() });
+            remote.send(Command::IgnoreNamed { addresses: book.addresses(), names: list.clone() });
         }
         loop {
             thread::sleep(INTERVAL);
+            if list.strong_count() == 0 {
+                return;
+            }
             let is_wanted = !book.look_up(&names, resolve)
-                || remote.send(Command::IgnoreNamed { addresses: book.addresses() });
+                || remote.send(Command::IgnoreNamed {
+                    addresses: book.addresses(),
+                    names: list.clone(),
+                });
             if !is_wanted {
                 return;
             }
@@ -144,7 +155,8 @@ mod tests {
     fn localhost_is_found_at_the_start() {
         let waiter = crate::source::Waiter::new().unwrap();
         let (remote, _inbox) = super::super::remote(&waiter);
-        let found = follow(vec!["localhost".to_owned()], remote).unwrap();
+        let list = std::sync::Arc::downgrade(&std::sync::Arc::new(()));
+        let found = follow(vec!["localhost".to_owned()], remote, list).unwrap();
         assert!(found.iter().any(IpAddr::is_loopback), "{found:?}");
     }
 }

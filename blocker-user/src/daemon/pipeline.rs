@@ -19,11 +19,12 @@ use super::{
     records::{self, Keeping, Records},
     stats::add,
     steady::Steady,
+    trail::Trail,
 };
 use crate::{
-    dovecot::{Event, Judge, Rule},
+    dovecot::{Event, Failure, Judge},
     firewall::{FirewallError, Order},
-    jail::{Ban, Jail, LoginOutcome, Outcome, Spared},
+    jail::{Ban, Jail, LoginOutcome, Outcome},
     source::{self, Progress, Source, Waiter},
     store::{Place, Saved},
     time::LogTime,
@@ -43,25 +44,30 @@ pub struct Setup {
     pub keeping: Option<Keeping>,
     /// What an earlier daemon kept.
     pub saved: Saved,
+    /// While it lives, names of ignoreip are followed.
+    pub names: Arc<()>,
     pub clocks: Clocks,
 }
 
 pub struct Pipeline {
-    feeds: Vec<Feed>,
+    pub(super) feeds: Vec<Feed>,
     waiter: Waiter,
-    inbox: Inbox,
-    core: Core,
+    pub(super) inbox: Inbox,
+    pub(super) core: Core,
 }
 
 /// What a line meets after it was read.
 pub(super) struct Core {
-    judge: Judge,
+    pub(super) judge: Judge,
     pub(super) jail: Jail,
     pub(super) firewall: AnyFirewall,
     own: OwnAddresses,
     evictions: Evictions,
     pub(super) stats: Arc<Stats>,
     pub(super) records: Records,
+    pub(super) trail: Trail,
+    /// While it lives, names of ignoreip are followed.
+    pub(super) names: Arc<()>,
     /// Bans that were enforced at the start, and without an order those that were not though
     /// they were known. Until every log has been caught up with, the jail may yet decide on them.
     pub(super) unsettled: HashMap<IpNet, Option<Order>>,
@@ -82,6 +88,7 @@ impl Pipeline {
             stats,
             keeping,
             mut saved,
+            names,
             clocks,
         } = setup;
         if let Some(descriptor) = firewall.descriptor() {
@@ -103,6 +110,8 @@ impl Pipeline {
             evictions: Evictions::default(),
             stats,
             records: Records::new(keeping),
+            trail: Trail::default(),
+            names,
             unsettled: HashMap::new(),
             steady: Steady::new(clocks.apart()),
             clocks,
@@ -152,6 +161,8 @@ impl Pipeline {
             // What a log that is late could still need is kept.
             let latest = self.feeds.iter().map(|feed| feed.now(wall)).min();
             self.core.housekeeping(wall, latest.unwrap_or(wall));
+            let behind = self.feeds.iter().map(Feed::behind).sum();
+            self.core.note_health(behind);
         }
         Ok(())
     }
@@ -160,8 +171,8 @@ impl Pipeline {
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
+        self.obey();
         for (index, feed) in self.feeds.iter_mut().enumerate() {
-            self.core.obey(&self.inbox);
             let now = self.core.wall_clock();
             let core = &mut self.core;
             let mut line = |line: &[u8], pace: &mut Pace| core.line(line, now, pace);
@@ -180,7 +191,7 @@ impl Pipeline {
         let lag = self.feeds.iter().map(Feed::lag).max().unwrap_or_default();
         self.core.stats.lag_secs.store(lag.as_secs(), Ordering::Relaxed);
         read_any |= self.follow_found();
-        self.core.obey(&self.inbox);
+        self.obey();
         read_any
     }
 
@@ -246,67 +257,44 @@ impl Core {
     /// Returns the time of the line, if it has one. Dates without a year are told by the wall
     /// clock, everything else by that of the log.
     fn line(&mut self, line: &[u8], wall: LogTime, pace: &mut Pace) -> Option<LogTime> {
-        add(&self.stats.lines);
         let judgement = self.judge.judge(line, wall);
+        self.note_line(judgement.time);
         let now = pace.line(judgement.time, wall);
         // A line without a timestamp is as old as its reading.
         let at = judgement.time.unwrap_or(now);
         match judgement.event {
             Some(Event::Login(login)) => {
                 let outcome = self.jail.login(&login, at, now);
+                self.note_login(&login, at, line);
                 self.forgive(login.ip, outcome);
             }
             Some(Event::MasterLogin(name)) => self.jail.master_login(name, at),
             Some(Event::Failure(failure)) => {
                 let outcome = self.jail.failure(&failure, at, now);
-                self.apply(failure.ip, failure.rule, outcome);
+                self.note_failure(&failure, at, line, &outcome);
+                self.apply(&failure, outcome);
             }
             None => {}
         }
         judgement.time
     }
 
-    fn apply(&mut self, ip: IpAddr, rule: &Rule, outcome: Outcome) {
-        let rule = rule.name;
+    fn apply(&mut self, failure: &Failure, outcome: Outcome) {
+        let (ip, rule) = (failure.ip, failure.rule.name);
         match outcome {
             Outcome::Counted { guesses, attempts, maxretry, .. } => {
-                add(&self.stats.failures);
                 if guesses > 1 {
                     tracing::info!("{ip}: {rule}, {guesses} guesses, {attempts}/{maxretry}");
                 } else {
                     tracing::info!("{ip}: {rule}, {attempts}/{maxretry}");
                 }
             }
-            Outcome::Banned(ban) => {
-                add(&self.stats.failures);
-                self.enforce(&ban, "ban", rule);
-            }
-            Outcome::Prolonged(ban) => {
-                add(&self.stats.failures);
-                self.enforce(&ban, "ban prolonged:", rule);
-            }
+            Outcome::Banned(ban) => self.enforce(&ban, "ban", rule),
+            Outcome::Prolonged(ban) => self.enforce(&ban, "ban prolonged:", rule),
             Outcome::AlreadyBanned { subject } => {
-                add(&self.stats.failures);
                 tracing::debug!("{ip}: {rule}, {} is banned already", show(&subject));
             }
-            Outcome::Spared(Spared::Ignored) => {
-                tracing::debug!("{ip}: {rule}, not counted: on the ignore list");
-            }
-            Outcome::Spared(Spared::Authenticated) => {
-                tracing::info!("{ip}: {rule}, not counted: a user logged in from there recently");
-            }
-            Outcome::Spared(Spared::TooOld) => {
-                tracing::debug!("{ip}: {rule}, not counted: older than findtime");
-            }
-            Outcome::Spared(Spared::Known) => {
-                tracing::debug!("{ip}: {rule}, counted already by another line of the connection");
-            }
-            Outcome::Spared(Spared::LoggedIn) => {
-                tracing::debug!("{ip}: {rule}, not counted: the user got in on that connection");
-            }
-            Outcome::Spared(Spared::Expired { subject }) => {
-                tracing::info!("{}: {rule}, its ban would have ended by now", show(&subject));
-            }
+            Outcome::Spared(why) => self.log_spared(failure, why),
         }
     }
 
@@ -321,7 +309,7 @@ impl Core {
             }
             LoginOutcome::Lifted { subject } => {
                 self.unsettled.remove(&subject);
-                self.records.ended(&subject);
+                self.ended(&subject, "lifted: a user logged in");
                 match self.firewall.unban(&subject) {
                     Ok(_) => tracing::info!(
                         "unban {}: a user logged in, and without the silent probes and what failed \
@@ -355,7 +343,8 @@ impl Core {
             Ok(()) => {
                 add(&self.stats.bans);
                 let earlier = self.jail.bans_so_far(&subject, now).saturating_sub(1);
-                self.records.banned(records::ban(&order, rule, earlier));
+                let steps = self.trail.steps(&subject);
+                self.records.banned(records::ban_with(&order, rule, earlier, steps));
                 let subject = show(&subject);
                 tracing::info!("{verb} {subject} {}: {rule}, {attempts} failures", until(expires));
             }
@@ -372,7 +361,7 @@ impl Core {
         for subject in &evicted {
             self.jail.evicted(subject);
             self.unsettled.remove(subject);
-            self.records.ended(subject);
+            self.ended(subject, "lifted: max_bans was reached");
             tracing::debug!("the ban of {} makes room for another", show(subject));
         }
         let count = evicted.len();
@@ -393,7 +382,7 @@ impl Core {
     /// What time alone brings about. `latest` is how late it is in the log that is read latest.
     fn housekeeping(&mut self, now: LogTime, latest: LogTime) {
         for ended in self.jail.expire(latest) {
-            self.records.ended(&ended);
+            self.ended(&ended, "by itself");
             // The kernel has been passing its packets since the deadline; this frees the entry.
             match self.firewall.unban(&ended) {
                 Ok(_) => tracing::info!("ban of {} has ended", show(&ended)),
@@ -405,7 +394,6 @@ impl Core {
         if self.own_addresses_changed() {
             self.allow_ignored();
         }
-        self.stats.currently_failed.store(self.jail.currently_failed(), Ordering::Relaxed);
     }
 
     fn own_addresses_changed(&mut self) -> bool {

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use crate::{
     firewall::Order,
     jail::Jail,
-    store::{Ban, Batch, Place, Seeds, Store, Totals},
+    store::{Ban, Batch, Ending, Place, Seeds, Step, Store, Totals},
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +41,7 @@ pub(super) struct Records {
     keeping: Option<Keeping>,
     /// Not written yet; `None` for those that ended.
     bans: HashMap<IpNet, Option<Ban>>,
+    endings: Vec<(IpNet, Ending)>,
     after: Vec<Box<dyn FnOnce() + Send>>,
     /// By how much the ends of what is written are to be moved.
     set_by: i64,
@@ -70,6 +71,18 @@ impl Records {
         if self.keeping.is_some() {
             self.bans.insert(*subject, None);
         }
+    }
+
+    /// How it ended.
+    pub(super) fn ending(&mut self, subject: IpNet, ending: Ending) {
+        if self.keeping.is_some() {
+            self.endings.push((subject, ending));
+        }
+    }
+
+    /// How often the database could not be written or read so far.
+    pub(super) fn errors(&self) -> u64 {
+        self.keeping.as_ref().map_or(0, |keeping| keeping.store.errors())
     }
 
     /// Does `done` when all that has happened so far is written, or cannot be.
@@ -130,6 +143,7 @@ impl Records {
             && now == self.last
             && batch.jail.is_empty()
             && self.bans.is_empty()
+            && self.endings.is_empty()
             && self.set_by == 0;
         if is_nothing {
             self.after.drain(..).for_each(|done| done());
@@ -139,6 +153,9 @@ impl Records {
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);
+        let latest = self.endings.iter().map(|(_, ending)| ending.at).max();
+        batch.forget_before = latest.map(|at| at.before(jail.policy().dbpurgeage));
+        batch.endings = mem::take(&mut self.endings);
         batch.bans = mem::take(&mut self.bans).into_iter().collect();
         batch.after = mem::take(&mut self.after);
         store.write(batch);
@@ -168,5 +185,11 @@ impl Records {
 
 pub(super) fn ban(order: &Order, cause: &str, earlier: u32) -> Ban {
     let Order { subject, banned_at, expires, attempts } = *order;
-    Ban { subject, banned_at, expires, attempts, cause: cause.to_owned(), earlier }
+    let steps = Vec::new();
+    Ban { subject, banned_at, expires, attempts, cause: cause.to_owned(), earlier, steps }
+}
+
+/// With what led to it.
+pub(super) fn ban_with(order: &Order, cause: &str, earlier: u32, steps: Vec<Step>) -> Ban {
+    Ban { steps, ..ban(order, cause, earlier) }
 }

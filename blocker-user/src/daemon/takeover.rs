@@ -91,7 +91,7 @@ impl Core {
                 Some(order) => self.adopt(&order, now),
                 None if self.jail.is_banned(&subject, now) => {
                     self.jail.evicted(&subject);
-                    self.records.ended(&subject);
+                    self.ended(&subject, "removed from the kernel's maps, not by this daemon");
                     tracing::info!(
                         "the ban of {} is not in force any more, and is forgotten",
                         show(&subject)
@@ -146,6 +146,7 @@ mod tests {
             attempts: 5,
             cause: "auth-failed".to_owned(),
             earlier: 0,
+            steps: Vec::new(),
         };
         let order = order(&ban, LogTime::from_secs(now))?;
         Some(order.expires.map(|end| end.as_secs() - now))

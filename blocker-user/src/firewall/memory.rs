@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Counters, Enforced, Firewall, FirewallError, Order, View};
+use super::{Attachment, Counters, Enforced, Firewall, FirewallError, Order, View};
 
 /// Clones share their bans.
 #[derive(Clone, Default)]
@@ -72,7 +72,7 @@ impl View for Memory {
         Ok(Counters::default())
     }
 
-    fn interfaces(&self) -> Vec<String> {
+    fn attachments(&self) -> Vec<Attachment> {
         Vec::new()
     }
 }

@@ -57,6 +57,25 @@ pub struct Enforced {
 /// A port range that is guarded, inclusive.
 pub type PortRange = abi::PortRange;
 
+/// What of [`Options`] can change while it is enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// TCP ports that are guarded.
+    pub ports: Vec<PortRange>,
+    /// UDP ports that are guarded.
+    pub udp_ports: Vec<PortRange>,
+    pub drop_fragments: bool,
+    pub action: Action,
+}
+
+/// An interface that the program is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    pub interface: String,
+    /// In the network stack, not in the driver.
+    pub is_generic: bool,
+}
+
 /// What passed and what was dropped, summed over all CPUs.
 pub type Counters = abi::Counters;
 
@@ -82,6 +101,10 @@ pub trait Firewall {
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError>;
     /// Makes `networks` the ones that are never dropped, whatever is banned.
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError>;
+    /// Enforces the bans by other rules from here on.
+    fn set_rules(&mut self, _rules: &Rules) -> Result<(), FirewallError> {
+        Ok(())
+    }
     /// The daemon is ready: what was set up until here stays, and what it replaces ends. A
     /// firewall dropped before leaves everything as it was found.
     fn commit(&mut self) -> Result<(), FirewallError>;
@@ -102,8 +125,16 @@ pub trait View: Send {
     /// Every ban, in no particular order, ended ones included until they are removed.
     fn bans(&self) -> Result<Vec<Enforced>, FirewallError>;
     fn counters(&self) -> Result<Counters, FirewallError>;
-    /// Interfaces the program is attached to right now; empty for a dry run.
-    fn interfaces(&self) -> Vec<String>;
+    /// The ban of `subject`, ended or not, if there is one.
+    fn find(&self, subject: &IpNet) -> Result<Option<Enforced>, FirewallError> {
+        Ok(self.bans()?.into_iter().find(|ban| ban.order.subject == *subject))
+    }
+    /// Where the program is attached right now; empty for a dry run.
+    fn attachments(&self) -> Vec<Attachment>;
+    /// The names of these interfaces.
+    fn interfaces(&self) -> Vec<String> {
+        self.attachments().into_iter().map(|attachment| attachment.interface).collect()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

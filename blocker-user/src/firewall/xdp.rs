@@ -15,6 +15,7 @@ mod maps;
 mod migrate;
 mod object;
 mod room;
+mod rules;
 mod start;
 mod tend;
 mod write;
@@ -27,8 +28,8 @@ use ipnet::IpNet;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::{
-    Firewall, FirewallError, Order, View, dispatcher::Swap, events, features::Features, interface,
-    layers, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace::Tracer,
+    Firewall, FirewallError, Order, Rules, View, dispatcher::Swap, events, features::Features,
+    interface, layers, notices::Notices, pins::PinDir, slot::Slot, sockets::Closer, trace::Tracer,
 };
 use attach::Wanted;
 use capacity::Capacity;
@@ -36,6 +37,7 @@ use grow::Growth;
 use load::{Recipe, program, verify};
 use maps::{Maps, Pinned, Readers, count};
 use migrate::Plan;
+use rules::with_rules;
 use start::Start;
 use tend::Guard;
 use write::Room;
@@ -299,13 +301,7 @@ impl Firewall for Xdp {
         if self.start.is_none() {
             return Ok(());
         }
-        self.settings.tcp = port_list(&self.options.ports);
-        self.settings.udp = port_list(&self.options.udp_ports);
-        self.settings.drop_fragments = u32::from(self.options.drop_fragments);
-        self.settings.action = match self.options.action {
-            Action::Drop => abi::ACTION_DROP,
-            Action::Reset => abi::ACTION_RESET,
-        };
+        self.settings = with_rules(self.settings, &self.options.rules());
         self.forget_verdicts()?;
         pin_program(program(&mut self.object)?, &self.pins)?;
         self.pins.keep();
@@ -318,6 +314,18 @@ impl Firewall for Xdp {
             self.start_closing();
         }
         events::follow(&self.pins);
+        Ok(())
+    }
+
+    fn set_rules(&mut self, rules: &Rules) -> Result<(), FirewallError> {
+        let settings = with_rules(self.settings, rules);
+        self.maps.set_settings(&settings)?;
+        self.settings = settings;
+        let other_ports = self.options.ports != rules.ports;
+        self.options = self.options.clone().with_rules(rules);
+        if other_ports && self.closer.take().is_some() {
+            self.start_closing();
+        }
         Ok(())
     }
 
@@ -377,12 +385,4 @@ fn pin_program(program: &mut programs::Xdp, pins: &PinDir) -> Result<(), Firewal
     let action = || format!("pin the kernel program at {}", next.display());
     program.pin(&next).map_err(FirewallError::bpf(action()))?;
     fs::rename(&next, pins.program()).map_err(FirewallError::io(action()))
-}
-
-fn port_list(ports: &[PortRange]) -> [PortRange; abi::MAX_PORT_RANGES] {
-    let mut list = [PortRange::default(); abi::MAX_PORT_RANGES];
-    for (entry, range) in list.iter_mut().zip(ports) {
-        *entry = *range;
-    }
-    list
 }

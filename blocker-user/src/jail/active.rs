@@ -72,6 +72,12 @@ impl Active {
         self.bans.get(key).is_some_and(|ban| ban.end >= now)
     }
 
+    /// The end of the ban in force, if there is one.
+    pub(super) fn end(&self, key: &Key, now: LogTime) -> Option<Option<LogTime>> {
+        let ban = self.bans.get(key).filter(|ban| ban.end >= now)?;
+        Some((ban.end != FOREVER).then_some(ban.end))
+    }
+
     /// What the ban in force was decided on.
     pub(super) fn evidence(&mut self, key: &Key, now: LogTime) -> Option<&mut Evidence> {
         self.bans.get_mut(key).filter(|ban| ban.end >= now).map(|ban| &mut ban.evidence)

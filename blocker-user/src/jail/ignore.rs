@@ -39,6 +39,11 @@ impl IgnoreList {
         self.own = own;
     }
 
+    /// The addresses of this host stay.
+    pub(super) fn replace(&mut self, list: Self) {
+        *self = Self { own: std::mem::take(&mut self.own), ..list };
+    }
+
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let own = self.ignoreself && (ip.is_loopback() || self.own.contains(&ip));

@@ -47,6 +47,11 @@ impl Logins {
         !span.is_zero() && latest.is_some_and(|&login| login >= at.before(span))
     }
 
+    /// The last login from `key`, if that was at most `span` before `now`.
+    pub(super) fn last(&self, key: &Key, now: LogTime, span: Duration) -> Option<LogTime> {
+        self.by_subject.get(key).copied().filter(|_| self.within(key, now, span))
+    }
+
     pub(super) fn table(&mut self) -> &mut Lru<Key, LogTime> {
         &mut self.by_subject
     }

@@ -25,7 +25,7 @@ struct Node<K, V> {
     newer: u32,
 }
 
-pub(super) struct Lru<K, V> {
+pub(crate) struct Lru<K, V> {
     /// Positions in `nodes`, by key.
     index: HashTable<u32>,
     nodes: Vec<Node<K, V>>,
@@ -36,7 +36,7 @@ pub(super) struct Lru<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Lru<K, V> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             index: HashTable::new(),
             nodes: Vec::new(),
@@ -58,22 +58,22 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         self.unsaved.take(self.nodes.iter().map(|node| node.key))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.find(key).map(|at| &self.nodes[at as usize].value)
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let at = self.find(key)?;
         self.unsaved.note(*key);
         Some(&mut self.nodes[at as usize].value)
     }
 
     /// Sets the value of `key`, which is the newest from now on.
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         self.unsaved.note(key);
         if let Some(at) = self.find(&key) {
             self.nodes[at as usize].value = value;
@@ -94,7 +94,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     }
 
     /// Makes `key` the newest.
-    pub(super) fn touch(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn touch(&mut self, key: &K) -> Option<&mut V> {
         let at = self.find(key)?;
         self.unsaved.note(*key);
         self.unlink(at);
@@ -103,7 +103,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     }
 
     /// The value of `key`, which is the newest from now on.
-    pub(super) fn touch_or_insert(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
+    pub(crate) fn touch_or_insert(&mut self, key: K, value: impl FnOnce() -> V) -> &mut V {
         match self.find(&key) {
             Some(at) => {
                 self.unsaved.note(key);
@@ -115,7 +115,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         &mut self.nodes[self.newest as usize].value
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.find(key)?;
         self.unsaved.note(*key);
         self.unlink(at);
@@ -137,24 +137,24 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         Some(removed.value)
     }
 
-    pub(super) fn oldest(&self) -> Option<(&K, &V)> {
+    pub(crate) fn oldest(&self) -> Option<(&K, &V)> {
         self.nodes.get(self.oldest as usize).map(|node| (&node.key, &node.value))
     }
 
-    pub(super) fn pop_oldest(&mut self) -> Option<(K, V)> {
+    pub(crate) fn pop_oldest(&mut self) -> Option<(K, V)> {
         let key = *self.oldest()?.0;
         self.remove(&key).map(|value| (key, value))
     }
 
     /// Removes the oldest entries while `is_over` holds for them.
-    pub(super) fn expire(&mut self, is_over: impl Fn(&V) -> bool) {
+    pub(crate) fn expire(&mut self, is_over: impl Fn(&V) -> bool) {
         while self.oldest().is_some_and(|(_, value)| is_over(value)) {
             self.pop_oldest();
         }
     }
 
     /// In no particular order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.nodes.iter().map(|node| (&node.key, &node.value))
     }
 

@@ -9,9 +9,10 @@ mod history;
 mod ignore;
 mod increment;
 mod key;
+mod knowledge;
 mod limit;
 mod logins;
-mod lru;
+pub(crate) mod lru;
 mod names;
 mod outcome;
 mod policy;
@@ -39,6 +40,7 @@ use window::{Added, Counted, Evidence, LATEST, Moments, Windows};
 
 pub use history::History;
 pub use ignore::{IgnoreList, SparedBy};
+pub use knowledge::{Failures, Knowledge};
 pub use outcome::{Ban, LoginOutcome, Outcome, Spared};
 pub use policy::{Bantime, Count, Increment, Policy};
 pub use state::{Changes, FORMAT, Row, Table, Unreadable};
@@ -75,6 +77,20 @@ impl Jail {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Judges by another policy from here on; what is known stays. How many clients are
+    /// remembered, and the length of IPv6 prefixes, do not change in a jail's life: entries
+    /// are kept by that.
+    pub fn set_policy(&mut self, policy: Policy) {
+        let Policy { ipv6_prefix, max_tracked, .. } = self.policy;
+        self.windows.set_rules(policy.findtime, policy.count);
+        self.policy = Policy { ipv6_prefix, max_tracked, ..policy };
+    }
+
+    /// Replaces ignoreip and ignoreself. This host's own addresses stay known.
+    pub fn set_ignore_list(&mut self, list: IgnoreList) {
+        self.ignore.replace(list);
     }
 
     /// Takes note of a failure that the log dates to `at`; `now` is the time at which it is

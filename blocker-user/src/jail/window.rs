@@ -258,6 +258,16 @@ impl Windows {
         }
     }
 
+    /// What counts by `now`, and when the first and the last of it happened.
+    pub(super) fn counted(&self, key: &Key, now: LogTime) -> Option<(Evidence, LogTime, LogTime)> {
+        let window = self.by_subject.get(key).filter(|it| !it.is_over(now, self.findtime))?;
+        Some((window.evidence, window.first, window.last))
+    }
+
+    pub(super) fn set_rules(&mut self, findtime: Duration, count: Count) {
+        (self.findtime, self.count) = (findtime, count);
+    }
+
     pub(super) fn forget(&mut self, key: &Key) {
         self.by_subject.remove(key);
     }

@@ -151,6 +151,16 @@ impl Source {
         }
     }
 
+    /// How many bytes are there that have not been read, as far as that can be told.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        match self {
+            Self::File(tail) => tail.behind(),
+            Self::Member(member) => member.tail().behind(),
+            Self::Pattern(_) | Self::Fifo(_) | Self::Journal(_) | Self::Stdin(_) => 0,
+        }
+    }
+
     /// Reads one chunk and hands its complete lines, without their ends, to `each`.
     /// What cannot be read is said in the log and tried again, where that can help.
     pub fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {

@@ -86,6 +86,11 @@ impl Tail {
         (!files.is_empty()).then_some(Position::Files(files))
     }
 
+    /// Of the file that has the path. What is left of those before it is not counted.
+    pub(super) fn behind(&self) -> u64 {
+        self.current.as_ref().map_or(0, LogFile::behind)
+    }
+
     pub(super) fn read(&mut self, waiter: &mut Waiter, each: &mut dyn FnMut(&[u8])) -> Progress {
         if let Some(files) = self.before.take() {
             self.go_on(waiter, &files);

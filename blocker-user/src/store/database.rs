@@ -41,7 +41,7 @@ impl Database {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse(dir.to_owned())),
             Err(error) => return Err(StoreError::io("lock", dir)(error.into())),
         }
-        let path = dir.join(NAME);
+        let path = path(dir);
         let opened = match read_all(&path) {
             Err(StoreError::Damaged { reason, .. }) => {
                 move_aside(&path, &reason)?;
@@ -64,7 +64,7 @@ impl Database {
     }
 
     pub(super) fn forget_bans(dir: &Path, pin_dir: &Path) -> Result<(), StoreError> {
-        let path = dir.join(NAME);
+        let path = path(dir);
         if !path.exists() {
             return Ok(());
         }
@@ -78,11 +78,21 @@ impl Database {
         }
         connection
             .execute_batch(&format!(
-                "BEGIN IMMEDIATE; DELETE FROM bans; DELETE FROM jail WHERE number = {}; COMMIT",
+                "BEGIN IMMEDIATE; DELETE FROM bans; DELETE FROM steps; DELETE FROM jail WHERE number = {}; COMMIT",
                 Table::Active.number()
             ))
             .map_err(&sqlite)
     }
+}
+
+/// Where the database of a state directory is.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(NAME)
+}
+
+/// For whoever only looks.
+pub(super) fn read_only(path: &Path) -> Result<Connection, StoreError> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -12,6 +12,7 @@ mod database;
 mod error;
 mod read;
 mod schema;
+mod trail;
 mod write;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -37,6 +38,7 @@ use crate::{
 
 use database::Database;
 pub use error::StoreError;
+pub use trail::{Ending, Past, Reader, Step};
 use write::Writer;
 
 /// A ban in force, as the database has it.
@@ -51,6 +53,9 @@ pub struct Ban {
     pub cause: String,
     /// Bans of the same subject before, as far as they are remembered.
     pub earlier: u32,
+    /// What led to it, the oldest first. Only written, never read at a start; nothing here means
+    /// nothing new.
+    pub steps: Vec<Step>,
 }
 
 impl Ban {
@@ -115,6 +120,10 @@ pub struct Batch {
     pub set_by: i64,
     /// `None` for those that have ended.
     pub bans: Vec<(IpNet, Option<Ban>)>,
+    /// How some of those ended.
+    pub endings: Vec<(IpNet, Ending)>,
+    /// Bans that ended before this are of no interest any more.
+    pub forget_before: Option<LogTime>,
     pub totals: Totals,
     pub places: Vec<(String, Place)>,
     pub seeds: Option<Seeds>,
@@ -133,6 +142,8 @@ struct State {
     /// The database was made anew, and is to be told everything.
     is_blank: AtomicBool,
     is_stopping: AtomicBool,
+    /// Times that something could not be written or read.
+    errors: AtomicU64,
 }
 
 /// The way to the thread that writes.
@@ -184,6 +195,12 @@ impl Store {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.state.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// How often something could not be written or read so far.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.state.errors.load(Ordering::Relaxed)
     }
 
     /// Whether the next batch must be all there is. Says so once.

@@ -70,6 +70,7 @@ fn bans(connection: &Connection) -> Result<Vec<Ban>> {
             attempts: row.get(3)?,
             cause: row.get(4)?,
             earlier: row.get(5)?,
+            steps: Vec::new(),
         })
     })
 }
@@ -109,9 +110,12 @@ fn list<T>(
 
 /// The first column.
 fn subject(row: &Row<'_>) -> Result<IpNet> {
-    let text: String = row.get(0)?;
+    parse_subject(0, &row.get::<_, String>(0)?)
+}
+
+pub(super) fn parse_subject(column: usize, text: &str) -> Result<IpNet> {
     let address = text.parse().map(host);
-    address.or_else(|_| text.parse()).map_err(|error: ipnet::AddrParseError| invalid(0, error))
+    address.or_else(|_| text.parse()).map_err(|error: ipnet::AddrParseError| invalid(column, error))
 }
 
 fn time(row: &Row<'_>, column: usize) -> Result<LogTime> {

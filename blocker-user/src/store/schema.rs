@@ -14,7 +14,8 @@ use super::StoreError;
 const APPLICATION: i32 = 0x646f_7665;
 
 /// What makes each version of the one before. Never changed, only added to.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE bans (
@@ -43,7 +44,27 @@ const MIGRATIONS: [&str; 1] = ["
         value BLOB NOT NULL,
         PRIMARY KEY (number, key)
     ) WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE steps (
+        subject TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (subject, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE endings (
+        subject TEXT PRIMARY KEY,
+        ended_at INTEGER NOT NULL,
+        how TEXT NOT NULL,
+        bans INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX endings_by_time ON endings (ended_at);
+",
+];
 
 /// Brings a database, new or of an earlier version, up to this one.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

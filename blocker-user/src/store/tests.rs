@@ -25,6 +25,7 @@ fn ban(ip: &str) -> Ban {
         attempts: 5,
         cause: "auth-failed".to_owned(),
         earlier: 2,
+        steps: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
 
-use super::{Batch, State, StoreError, database::Database};
+use super::{Batch, State, StoreError, database::Database, trail};
 use crate::{
     config::JAIL,
     daemon::show,
@@ -89,6 +89,7 @@ impl Writer {
                 Written::Done
             }
             Err(StoreError::Damaged { reason, .. }) => {
+                self.state.errors.fetch_add(1, Ordering::Relaxed);
                 match self.database.take().map(|database| database.begin_anew(&reason)) {
                     Some(Ok(database)) => self.database = Some(database),
                     Some(Err(error)) => self.explain(&error),
@@ -123,6 +124,7 @@ impl Writer {
     }
 
     fn explain(&mut self, error: &StoreError) {
+        self.state.errors.fetch_add(1, Ordering::Relaxed);
         self.state.is_failing.store(true, Ordering::Relaxed);
         let text = error.to_string();
         if self.trouble.as_ref() != Some(&text) {
@@ -139,10 +141,14 @@ impl Writer {
 fn put(connection: &mut Connection, batch: &Batch) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if batch.all {
-        transaction.execute_batch("DELETE FROM bans; DELETE FROM places; DELETE FROM jail")?;
+        transaction.execute_batch(
+            "DELETE FROM bans; DELETE FROM places; DELETE FROM jail; DELETE FROM steps; \
+             DELETE FROM endings",
+        )?;
     }
     put_meta(&transaction, batch)?;
     put_bans(&transaction, batch)?;
+    trail::put(&transaction, batch)?;
     put_jail(&transaction, &batch.jail)?;
     transaction.commit()
 }

@@ -53,7 +53,7 @@ fn stopped(world: &World) -> Result<()> {
 fn hangup(world: &World) -> Result<()> {
     let mut doveblock = start(world, &[])?;
     doveblock.signal(Signal::HUP)?;
-    doveblock.wait_for(&["SIGHUP", "restart"])?;
+    doveblock.wait_for(&["configuration was read again"])?;
     doveblock.expect(&["status"])?;
     ensure!(doveblock.stop()? == 0);
     ensure!(!socket(world).exists(), "the socket is left");

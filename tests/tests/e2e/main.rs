@@ -1,6 +1,7 @@
 //! End to end: real log lines, real packets. Each trial has a world of its own.
 
 mod answers;
+mod asked;
 mod attach;
 mod bans;
 mod bounds;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     }
     let trials = [
         answers::trials(),
+        asked::trials(),
         attach::trials(),
         bans::trials(),
         bounds::trials(),

@@ -1,6 +1,6 @@
 //! The flags of `run`, and what they come to together with the configuration.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
 
@@ -12,8 +12,8 @@ use crate::{
         logs,
     },
     config::{
-        Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
-        parse_ignore_list, parse_ports, parse_span,
+        Backend, Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
+        parse_ignore_list, parse_listen, parse_ports, parse_span,
     },
     dovecot::Mode,
     firewall::XdpMode,
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Flags that stand for options of the configuration, and override it. Defaults: `Settings`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct PolicyFlags {
     /// Log to read: a file or a pattern of files, `-` for standard input, `journal`, or
     /// `journal:DIR` or `journal:UNIT` for other entries than those of dovecot.service; may be
@@ -103,7 +103,7 @@ fn override_with<T>(
     }
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
     /// Interface to guard; may be given several times [default: those of the default routes]
     #[arg(short, long = "interface", value_name = "IFACE")]
@@ -141,6 +141,14 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     socket: SocketArg,
 
+    /// Group whose members may use the control socket too [default: the one this runs as]
+    #[arg(long, value_name = "GROUP")]
+    socket_group: Option<String>,
+
+    /// Serve metrics for Prometheus on a loopback address and port too, like 127.0.0.1:9418
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_listen)]
+    metrics: Option<SocketAddr>,
+
     #[command(flatten)]
     state_dir: StateDirArg,
 }
@@ -168,18 +176,47 @@ pub(super) struct Config {
     pub(super) state_dir: PathBuf,
 }
 
+/// What a daemon was started with.
+pub(super) struct Before {
+    pub(super) settings: Settings,
+    pub(super) logs: Vec<Spec>,
+}
+
+impl Before {
+    /// Whether its logs were looked for, and are not named by now either.
+    fn has_chosen(&self, now: &Settings) -> bool {
+        let nothing_named = |settings: &Settings| {
+            settings.logpath.is_empty() && settings.backend != Backend::Systemd
+        };
+        nothing_named(&self.settings) && nothing_named(now)
+    }
+}
+
 impl RunArgs {
     pub(super) fn verbose(&self) -> bool {
         self.verbose
     }
 
     pub(super) fn into_config(self) -> Result<Config, VerbError> {
+        self.config(None)
+    }
+
+    /// The same for a daemon that was started with `before`, and can look for nothing any more:
+    /// neither for Dovecot's log nor for interfaces.
+    pub(super) fn again(self, before: &Before) -> Result<Config, VerbError> {
+        self.config(Some(before))
+    }
+
+    fn config(self, before: Option<&Before>) -> Result<Config, VerbError> {
         let mut loaded = self.config.load();
         let read_from = self.config.directories(&loaded);
         self.policy.apply(&mut loaded);
         let interfaces = (!self.interfaces.is_empty()).then_some(self.interfaces);
         override_with(&mut loaded, "interface", interfaces, |to| &mut to.interface);
         override_with(&mut loaded, "xdp_mode", self.xdp_mode, |to| &mut to.xdp_mode);
+        let (group, metrics) = (self.socket_group.map(Some), self.metrics.map(Some));
+        override_with(&mut loaded, "socket_group", group, |to| &mut to.socket_group);
+        override_with(&mut loaded, "metrics", metrics, |to| &mut to.metrics);
         refuse_errors(&loaded)?;
         for warning in loaded.warnings() {
             tracing::warn!("{}", warning.one_line());
@@ -193,7 +230,12 @@ impl RunArgs {
                 "enabled = false in the configuration: the jail is not to run".to_owned(),
             ));
         }
-        let logs::Logs { specs: logs, why } = logs::of(&loaded)?;
+        let logs::Logs { specs: logs, why } = match before {
+            Some(before) if before.has_chosen(&loaded.settings) => {
+                logs::Logs { specs: before.logs.clone(), why: None }
+            }
+            Some(_) | None => logs::of(&loaded)?,
+        };
         if let Some(why) = why {
             let names: Vec<String> = logs.iter().map(ToString::to_string).collect();
             tracing::info!("reading {}: {why}", names.join(", "));
@@ -201,6 +243,7 @@ impl RunArgs {
         let settings = loaded.settings;
         let interfaces = match (self.dry_run, settings.interface.clone()) {
             (true, given) => given,
+            (false, _) if before.is_some() => Vec::new(),
             (false, given) if given.is_empty() => interfaces::of_default_routes()?,
             (false, mut given) => {
                 given.sort();

@@ -174,6 +174,7 @@ impl Host {
             stats: Arc::new(Stats::from(saved.totals)),
             keeping,
             saved,
+            names: Arc::default(),
             clocks,
         });
         self.daemon = Some(daemon.unwrap());
@@ -211,7 +212,8 @@ impl Host {
 
     fn unban(&mut self, subject: IpNet) {
         let Some(daemon) = &mut self.daemon else { return };
-        daemon.core.unban_by_hand(&subject).unwrap();
+        let by = super::super::By { who: "a test".to_owned(), reason: None };
+        daemon.core.unban_by_hand(&subject, &by).unwrap();
         self.keep();
     }
 

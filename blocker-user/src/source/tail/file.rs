@@ -93,6 +93,12 @@ impl LogFile {
         }
     }
 
+    /// How many bytes it holds behind the last whole line that was read.
+    pub(super) fn behind(&self) -> u64 {
+        let len = self.file.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
+        len.unwrap_or(0).saturating_sub(self.position().offset)
+    }
+
     pub(super) fn id(&self) -> FileId {
         self.id
     }

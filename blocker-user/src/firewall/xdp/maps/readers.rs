@@ -7,7 +7,8 @@ use std::{
 
 use super::Maps;
 use crate::firewall::{
-    Counters, Enforced, FirewallError, View, clock::Clock, dispatcher, xdp::link,
+    Attachment, Counters, Enforced, FirewallError, View, clock::Clock, dispatcher,
+    interface::Interface, xdp::link,
 };
 
 /// Clones read the same.
@@ -45,13 +46,16 @@ impl View for Pinned {
         self.readers.maps().counters()
     }
 
-    fn interfaces(&self) -> Vec<String> {
+    fn attachments(&self) -> Vec<Attachment> {
         let links = link::all(&self.pin_dir).unwrap_or_default();
-        let names = links.into_iter().filter_map(|link| Some(link.interface?.name));
-        let served =
-            dispatcher::served(&self.pin_dir).into_iter().flatten().map(|interface| interface.name);
-        let mut names: Vec<String> = names.chain(served).collect();
-        names.sort();
-        names
+        let linked = links.into_iter().filter_map(|link| link.interface);
+        let served = dispatcher::served(&self.pin_dir).into_iter().flatten();
+        let attachment = |interface: Interface| Attachment {
+            is_generic: interface.xdp.is_some_and(|attached| attached.generic),
+            interface: interface.name,
+        };
+        let mut all: Vec<Attachment> = linked.chain(served).map(attachment).collect();
+        all.sort_by(|one, other| one.interface.cmp(&other.interface));
+        all
     }
 }

@@ -1,0 +1,73 @@
+//! What the answers are made of.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::Semaphore;
+
+use crate::{
+    daemon::{Change, Remote, Stats},
+    firewall::View,
+    jail::Policy,
+    store::Reader,
+};
+
+/// Each holds every ban in memory until its client has read them.
+const MAX_LISTS: usize = 4;
+
+pub struct Context {
+    pub jail: &'static str,
+    pub dry_run: bool,
+    pub remote: Remote,
+    pub stats: Arc<Stats>,
+    pub view: Mutex<Box<dyn View>>,
+    pub lists: Lists,
+    /// What led to earlier bans; `None` where no state is kept.
+    pub past: Option<Reader>,
+    pub shown: RwLock<Shown>,
+    pub reload: Reload,
+    /// One after the other.
+    pub turn: tokio::sync::Mutex<()>,
+}
+
+/// What of the configuration is shown, and changes with it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub mode: String,
+    pub policy: Policy,
+    pub logs: Vec<String>,
+    pub max_bans: u32,
+}
+
+/// Reads the configuration again. An error is what `check` says of it.
+pub type Reload = Box<dyn Fn() -> Result<Fresh, String> + Send + Sync>;
+
+/// A configuration that was read again, and found to be right.
+pub struct Fresh {
+    pub change: Change,
+    pub shown: Shown,
+    /// Options that are different now and take effect at the next start only.
+    pub at_restart: Vec<String>,
+}
+
+/// Lists that are being sent.
+pub struct Lists(pub(super) Arc<Semaphore>);
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_LISTS)))
+    }
+}
+
+impl Context {
+    pub(super) fn view(&self) -> MutexGuard<'_, Box<dyn View>> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn show(&self, shown: Shown) {
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+}
