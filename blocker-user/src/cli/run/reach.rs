@@ -11,8 +11,10 @@ use crate::{
     source::{JournalPlace, Spec},
 };
 
-/// Where journals are, and what journalctl tells this host's by.
-const JOURNALS: [&str; 3] = ["/var/log/journal", "/run/log/journal", "/etc/machine-id"];
+/// Where journals of this host are.
+const JOURNALS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+/// What journalctl tells this host's by.
+const HOST: &str = "/etc/machine-id";
 
 pub(super) fn of(config: &Config) -> Reach {
     let is_journal = |log: &Spec| matches!(log, Spec::Journal(_));
@@ -33,14 +35,21 @@ fn read_by(log: &Spec) -> Vec<PathBuf> {
         Spec::Pattern(pattern) => around(Path::new(pattern)),
         Spec::Journal(selection) => {
             let named = match &selection.place {
-                JournalPlace::Directory(directory) => vec![directory.clone()],
+                JournalPlace::Directory(directory) => in_it(directory),
                 JournalPlace::Files(pattern) => around(pattern),
-                JournalPlace::Host | JournalPlace::Namespace(_) => Vec::new(),
+                JournalPlace::Host | JournalPlace::Namespace(_) => {
+                    JOURNALS.iter().flat_map(|it| in_it(Path::new(it))).collect()
+                }
             };
-            JOURNALS.iter().map(PathBuf::from).chain(named).collect()
+            [vec![PathBuf::from(HOST)], named].concat()
         }
         Spec::Stdin => Vec::new(),
     }
+}
+
+/// A directory, or what is there of the way to one that may come.
+fn in_it(directory: &Path) -> Vec<PathBuf> {
+    around(&directory.join("any"))
 }
 
 /// The directories that a log is in: by its name, and by where that leads. Not the file, which
@@ -62,7 +71,7 @@ fn around(log: &Path) -> Vec<PathBuf> {
 mod tests {
     use std::{fs, os::unix::fs::symlink};
 
-    use super::around;
+    use super::{around, in_it};
 
     #[test]
     fn a_log_may_be_rotated_be_a_link_and_come_later() {
@@ -74,7 +83,9 @@ mod tests {
         fs::write(data.join("mail"), "").unwrap();
         symlink(data.join("mail"), logs.join("mail.log")).unwrap();
         assert_eq!(around(&logs.join("mail.log")), [logs.clone(), data.clone()]);
-        assert_eq!(around(&data.join("mail")), [data]);
+        assert_eq!(around(&data.join("mail")), [data.as_path()]);
+        assert_eq!(in_it(&data), [data.as_path()]);
+        assert_eq!(in_it(&data.join("journal")), [data]);
         for later in ["not/yet/mail.log", "*/mail.log"] {
             assert_eq!(around(&logs.join(later)), [logs.as_path()]);
         }
