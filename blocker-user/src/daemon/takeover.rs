@@ -1,6 +1,9 @@
 //! The start: what an earlier daemon knew and what is enforced, brought together.
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use ipnet::IpNet;
 
@@ -68,18 +71,34 @@ impl Core {
             .filter_map(|ban| Some((order(ban, now)?, ban)))
             .collect();
         let plain: Vec<Order> = orders.iter().map(|(order, _)| *order).collect();
-        self.firewall.ban_many(&plain)?;
+        let lost = self.put_back(&plain)?;
         for (order, ban) in &orders {
+            if lost.contains(&order.subject) {
+                self.jail.evicted(&order.subject);
+                self.ended(&order.subject, "could not be put in force again after a boot");
+                continue;
+            }
             if !self.jail.correct(&order.subject, order.expires) {
                 self.jail.adopt(order.subject, order.expires);
             }
             self.records.banned(records::ban(order, &ban.cause, ban.earlier));
         }
         self.forget_evicted();
-        if !orders.is_empty() {
-            tracing::info!("{} bans are in force again, for what is left of them", orders.len());
+        if orders.len() > lost.len() {
+            let count = orders.len() - lost.len();
+            tracing::info!("{count} bans are in force again, for what is left of them");
         }
         Ok(())
+    }
+
+    /// Returns those that are not in force after all: a host without some of its bans is better
+    /// off than one without a daemon.
+    fn put_back(&mut self, orders: &[Order]) -> Result<HashSet<IpNet>, FirewallError> {
+        let Err(error) = self.firewall.ban_many(orders) else { return Ok(HashSet::new()) };
+        tracing::error!("not every ban of before can be put in force again: {error}");
+        let bans = self.firewall.view()?.bans()?;
+        let there: HashSet<IpNet> = bans.into_iter().map(|ban| ban.order.subject).collect();
+        Ok(orders.iter().map(|it| it.subject).filter(|it| !there.contains(it)).collect())
     }
 
     /// Every log has been read up to where it is being written: what differs still was not

@@ -100,6 +100,9 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(&sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(&sqlite)?;
+    // What a large statement needs meanwhile would go into a file in a directory for temporary
+    // ones, which a confined daemon cannot reach.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(&sqlite)?;
     Ok(connection)
 }
 

@@ -19,11 +19,12 @@ const HOST: &str = "/etc/machine-id";
 pub(super) fn of(config: &Config) -> Reach {
     let is_journal = |log: &Spec| matches!(log, Spec::Journal(_));
     // The socket, and a pin directory that this start has made.
-    let tidy = [&config.socket, &config.pin_dir].into_iter().filter_map(|it| it.parent());
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let tidy = [&config.socket, &config.pin_dir].map(absolute);
     Reach {
         read: config.logs.iter().flat_map(read_by).chain(config.read_from.clone()).collect(),
         write: vec![config.state_dir.clone(), config.pin_dir.clone(), shared_pins()],
-        tidy: tidy.map(Path::to_owned).collect(),
+        tidy: tidy.iter().filter_map(|it| it.parent()).map(Path::to_owned).collect(),
         run: config.logs.iter().any(is_journal).then(journalctl).flatten().into_iter().collect(),
         names: config.settings.ignoreip.iter().any(|it| matches!(it, Ignored::Name(_))),
     }

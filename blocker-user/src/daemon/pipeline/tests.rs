@@ -42,10 +42,14 @@ const SEEDS: Seeds = Seeds { names: [7; 16], jail: 7 };
 struct Kernel {
     bans: Memory,
     is_inherited: bool,
+    is_full: bool,
 }
 
 impl Firewall for Kernel {
     fn ban(&mut self, order: &Order) -> Result<(), FirewallError> {
+        if self.is_full {
+            return Err(FirewallError::Full(order.subject));
+        }
         self.bans.ban(order)
     }
     fn is_inherited(&self) -> bool {

@@ -48,6 +48,20 @@ fn after_a_reboot_bans_are_in_force_again_for_what_is_left() {
 }
 
 #[test]
+fn a_kernel_that_takes_no_ban_back_does_not_end_the_start() {
+    let mut host = banned(1);
+    host.reboot();
+    host.kernel.is_full = true;
+    host.start();
+    assert_eq!(left(&mut host, 1), None);
+    // And what it did not take is no ban at the next boot.
+    host.keep();
+    host.reboot();
+    host.start();
+    assert_eq!(left(&mut host, 1), None);
+}
+
+#[test]
 fn a_clock_that_is_wrong_after_a_boot_makes_no_ban_longer() {
     let mut host = banned(1);
     host.reboot();
