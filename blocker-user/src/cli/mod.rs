@@ -10,6 +10,7 @@ mod explain;
 mod logs;
 mod man;
 mod output;
+mod reading;
 mod regex;
 mod reload;
 mod rules;
