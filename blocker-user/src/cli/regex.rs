@@ -2,7 +2,7 @@
 //! The lines go through the same judge as in `run`.
 
 mod criteria;
-mod fail2ban;
+pub(super) mod fail2ban;
 mod filter;
 mod judge;
 mod lines;
