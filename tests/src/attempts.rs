@@ -203,7 +203,7 @@ impl Log {
     }
 
     /// Time, port and address, as Dovecot makes it; no two are the same.
-    fn next_session(&mut self, of: IpAddr) -> String {
+    pub fn next_session(&mut self, of: IpAddr) -> String {
         self.connections += 1;
         let mut bytes = self.connections.to_le_bytes().to_vec();
         match of {
@@ -239,6 +239,13 @@ impl Log {
             line.write(style, &mut text)?;
         }
         Ok(text)
+    }
+
+    /// The same, once: what is added behind it comes without what was taken.
+    pub fn take(&mut self, style: &Style) -> Result<String> {
+        let text = self.text(style);
+        self.lines.clear();
+        text
     }
 
     /// Every line by itself, with its time, in that order.
