@@ -5,6 +5,7 @@
 //! what a `kill -9` left is removed at the next start (see [`leftovers`]).
 #![forbid(unsafe_code)]
 
+pub mod attempts;
 pub mod client;
 pub mod doveblock;
 pub mod dovecot;
@@ -19,4 +20,5 @@ pub mod netns;
 pub mod other;
 pub mod process;
 pub mod recording;
+pub mod simulation;
 pub mod wait;

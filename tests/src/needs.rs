@@ -54,6 +54,12 @@ pub fn missing_script() -> Option<String> {
     without("script", "bsdutils")
 }
 
+/// Why the database cannot be changed by hand; `None` where it can.
+#[must_use]
+pub fn missing_sqlite() -> Option<String> {
+    without("sqlite3", "sqlite3")
+}
+
 /// Where Debian has it.
 pub const LIBXDP_DISPATCHER: &str = "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o";
 

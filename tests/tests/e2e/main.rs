@@ -1,5 +1,6 @@
 //! End to end: real log lines, real packets. Each trial has a world of its own.
 
+mod agreement;
 mod answers;
 mod asked;
 mod attach;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         eprintln!("removed what a killed run left: {name}");
     }
     let trials = [
+        agreement::trials(),
         answers::trials(),
         asked::trials(),
         attach::trials(),
