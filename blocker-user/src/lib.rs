@@ -13,6 +13,7 @@ pub mod firewall;
 pub mod jail;
 pub mod log;
 pub mod metrics;
+pub mod page;
 pub mod report;
 pub mod sandbox;
 pub mod source;

@@ -9,7 +9,7 @@ mod detach;
 mod explain;
 mod logs;
 mod man;
-mod output;
+pub(crate) mod output;
 mod regex;
 mod reload;
 mod rules;

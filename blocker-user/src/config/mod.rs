@@ -36,6 +36,7 @@ pub use text::{Line, Owner, Place, SourceFile, Text};
 pub use units::{parse_bantime, parse_span};
 pub(crate) use unused::UNUSED;
 pub use values::parse_findtime;
+pub(crate) use values::show_span;
 
 /// Text that is not what the option takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
