@@ -72,7 +72,7 @@ fn users(hits: &[UserHit], left_out: u64, clock: &Clock) -> Markup {
             html! { (number(hit.failures)) },
             html! { (number(hit.bans)) },
             html! {
-                (parts::time(hit.first_login, clock)) ", " (parts::time(hit.last_login, clock))
+                (parts::time(hit.first_login, clock)) " " (parts::time(hit.last_login, clock))
             },
             parts::time(hit.first_ban, clock),
         ]

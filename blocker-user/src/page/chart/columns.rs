@@ -74,7 +74,7 @@ pub(super) fn columns(
     let highest = (0..steps).map(|step| sum(layers, step)).max().unwrap_or(0);
     let mut chart = ChartBuilder::on(&body)
         .margin_top(6)
-        .margin_right(14)
+        .margin_right(20)
         .x_label_area_size(BELOW)
         .y_label_area_size(LEFT)
         .build_cartesian_2d(axis.clone(), 0..top(highest))?;

@@ -26,6 +26,10 @@ const LEGEND: [(Ink, &str); 4] = [
     (Ink::Alarm(2), "many real users hit"),
 ];
 
+/// Of the measures, those that tell one setting from another, by their labels.
+const TOLD: [&str; 5] =
+    ["Bans", "Attackers caught", "Failures prevented", "Real users hit", "Logins locked out"];
+
 /// What the cells are judged by.
 struct Map<'a> {
     sweep: &'a Sweep,
@@ -107,7 +111,8 @@ pub(in crate::page) fn html(report: &Report, sweep: &Sweep) -> Markup {
 fn numbers(map: &Map<'_>, cells: &[Cell]) -> Markup {
     let mut columns =
         vec![Column::number("maxretry"), Column::number("findtime"), Column::number("bantime")];
-    columns.extend(MEASURES.iter().map(|measure| Column::number(measure.label)));
+    let shown = || MEASURES.iter().filter(|measure| TOLD.contains(&measure.label));
+    columns.extend(shown().map(|measure| Column::number(measure.label)));
     columns.push(Column::text("Note"));
     let rows = cells.iter().map(|cell| {
         let mut row = vec![
@@ -115,7 +120,7 @@ fn numbers(map: &Map<'_>, cells: &[Cell]) -> Markup {
             html! { (span(cell.findtime)) },
             html! { (bantime(cell.bantime)) },
         ];
-        let all = MEASURES.iter().map(|measure| html! { (measure.show(&cell.effect, map.read)) });
+        let all = shown().map(|measure| html! { (measure.show(&cell.effect, map.read)) });
         row.extend(all);
         let is_of_the_map = cell.bantime == map.asked.bantime;
         row.push(html! { @if is_of_the_map { (map.note(cell)) } });
