@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod dovecot;
 pub mod filter;
 pub mod firewall;
+pub mod history;
 pub mod jail;
 pub mod log;
 pub mod metrics;
