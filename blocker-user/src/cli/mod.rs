@@ -9,10 +9,11 @@ mod detach;
 mod explain;
 mod logs;
 mod man;
-mod output;
+pub(crate) mod output;
 mod reading;
 mod regex;
 mod reload;
+mod report;
 mod rules;
 mod run;
 mod simulate;
@@ -51,6 +52,8 @@ enum Verb {
     List(bans::ListArgs),
     /// Say why an address is banned, or why it is not
     Explain(explain::ExplainArgs),
+    /// Report what the daemon did: as text, as JSON, or as a page to look at and to send
+    Report(report::ReportArgs),
     /// Watch what is dropped, and bans come and go
     Top(top::TopArgs),
     /// Ban addresses and networks by hand
@@ -145,6 +148,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Report(args) => report::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Ban(args) => bans::ban(&args),
