@@ -3,6 +3,7 @@
 // But for one file, see ARCHITECTURE.md.
 #![deny(unsafe_code)]
 
+pub mod anonymize;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -1,22 +1,24 @@
 //! Who there was: one entry for each client of a log, whatever any jail makes of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
 };
 
 use hashbrown::HashTable;
 use ipnet::IpNet;
 
-use super::rhythm::Rhythm;
+use super::{bits::Bits, rhythm::Rhythm};
 use crate::time::LogTime;
 
 /// Some 100 bytes each. Of further ones only totals are known.
 const MOST_CLIENTS: usize = 1 << 20;
 /// Names are those of real users, but a log can claim anything.
 const MOST_NAMES: usize = 1 << 19;
-/// Of one client; it takes a handful to tell a gateway.
-const MOST_USERS: usize = 200;
+/// Of one client those that are named. The others are counted.
+const MOST_NAMED: usize = 20;
+/// Who logged in from where, of all clients: some 20 MB.
+const MOST_PAIRS: usize = 1 << 20;
 
 /// One of them.
 pub(super) struct Client {
@@ -36,10 +38,9 @@ pub(super) struct Logins {
     pub(super) count: u64,
     pub(super) first: LogTime,
     pub(super) last: LogTime,
-    /// Numbers of names, in the order of their first login.
-    pub(super) users: Vec<u32>,
-    /// Logins by users that there was no room for.
-    pub(super) of_others: u64,
+    /// How many names logged in, and the numbers of the first of them.
+    pub(super) users: u64,
+    pub(super) named: Vec<u32>,
 }
 
 impl Client {
@@ -47,8 +48,8 @@ impl Client {
         self.logins.as_ref().map_or(0, |logins| logins.count)
     }
 
-    pub(super) fn users(&self) -> &[u32] {
-        self.logins.as_ref().map_or(&[], |logins| &logins.users)
+    pub(super) fn users(&self) -> u64 {
+        self.logins.as_ref().map_or(0, |logins| logins.users)
     }
 }
 
@@ -59,6 +60,10 @@ pub(super) struct Clients {
     hasher: RandomState,
     numbers: HashMap<Box<str>, u32>,
     names: Vec<Box<str>>,
+    /// Client and name of everybody who logged in.
+    pairs: HashSet<(u32, u32)>,
+    /// Logins whose user there was no room for.
+    pub(super) unnamed: u64,
     /// Events of clients that there was no room for.
     pub(super) left_out: u64,
 }
@@ -117,19 +122,35 @@ impl Clients {
     }
 
     pub(super) fn login(&mut self, number: u32, user: Option<&str>, at: LogTime) {
-        let user = user.and_then(|user| self.name_number(user));
+        let user = user.and_then(|user| {
+            let name = self.name_number(user);
+            let is_new = name.is_some_and(|name| !self.pairs.contains(&(number, name)));
+            if name.is_none() || is_new && self.pairs.len() >= MOST_PAIRS {
+                self.unnamed += 1;
+                return None;
+            }
+            name.filter(|name| self.pairs.insert((number, *name)))
+        });
         let Some(client) = self.get_mut(number) else { return };
         let logins = client.logins.get_or_insert_with(|| {
-            Box::new(Logins { count: 0, first: at, last: at, users: Vec::new(), of_others: 0 })
+            Box::new(Logins { count: 0, first: at, last: at, users: 0, named: Vec::new() })
         });
         logins.count += 1;
         (logins.first, logins.last) = (logins.first.min(at), logins.last.max(at));
-        match user {
-            Some(user) if logins.users.contains(&user) => {}
-            Some(user) if logins.users.len() < MOST_USERS => logins.users.push(user),
-            Some(_) => logins.of_others += 1,
-            None => {}
+        if let Some(user) = user {
+            logins.users += 1;
+            if logins.named.len() < MOST_NAMED {
+                logins.named.push(user);
+            }
         }
+    }
+
+    /// How many names logged in from any of `clients`.
+    pub(super) fn users_of(&self, clients: &Bits) -> u64 {
+        let mut users = Bits::default();
+        let there = self.pairs.iter().filter(|(client, _)| clients.contains(*client));
+        there.for_each(|(_, user)| users.insert(*user));
+        users.len()
     }
 
     pub(super) fn name(&self, number: u32) -> &str {

@@ -130,6 +130,13 @@ impl Seen {
                 self.clients.left_out
             ));
         }
+        if self.clients.unnamed > 0 {
+            notes.push(format!(
+                "There are more users than fit into memory: those of {} logins are not among the \
+                 users that are counted.",
+                self.clients.unnamed
+            ));
+        }
         if self.plan.as_logged {
             notes.push(
                 "Every line counts, also those that a ban would have prevented, as when the daemon \
@@ -180,12 +187,12 @@ fn groups(clients: &Clients, recognised: &[(u32, Recognised)]) -> Groups {
 
 impl Groups {
     fn effect(&self, verdict: &Verdict, clients: &Clients) -> Effect {
-        let hit = || verdict.banned.iter().filter(|number| self.with_users.contains(*number));
+        let hit = self.with_users.intersection(&verdict.banned);
         Effect {
             attackers: self.attackers.len(),
             attackers_caught: self.attackers.common(&verdict.banned),
-            clients_with_users_hit: self.with_users.common(&verdict.banned),
-            users_hit: people::users(hit(), clients),
+            clients_with_users_hit: hit.len(),
+            users_hit: clients.users_of(&hit),
             ..verdict.counts.clone()
         }
     }

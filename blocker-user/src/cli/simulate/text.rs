@@ -13,13 +13,13 @@ const MOST: usize = 10;
 /// Names on one line.
 const NAMES: usize = 5;
 
-pub(super) fn of(report: &Report) -> String {
+pub(super) fn of(report: &Report, all_bans: bool) -> String {
     let mut text = String::new();
     read(&mut text, report);
     effect(&mut text, report);
     hits(&mut text, report);
     recognised(&mut text, report);
-    bans(&mut text, report);
+    bans(&mut text, report, if all_bans { usize::MAX } else { MOST });
     top(&mut text, "Clients with the most failures", &report.top_sources);
     if let Some(sweep) = &report.sweep {
         self::sweep(&mut text, report, sweep);
@@ -121,7 +121,7 @@ fn hits(text: &mut String, report: &Report) {
         text.push_str("nobody who logs in would have been banned\n");
     }
     hits.clients.iter().take(MOST).for_each(|hit| user(text, hit));
-    more(text, hits.clients.len(), hits.clients_left_out);
+    more(text, hits.clients.len(), hits.clients_left_out, MOST);
     let without = hits.without_ignore_authenticated.len();
     let without = u64::try_from(without).unwrap_or(0) + hits.without_ignore_authenticated_left_out;
     let with = u64::try_from(hits.clients.len()).unwrap_or(0) + hits.clients_left_out;
@@ -155,8 +155,8 @@ fn user(text: &mut String, hit: &UserHit) {
     );
 }
 
-fn more(text: &mut String, listed: usize, left_out: u64) {
-    let more = u64::try_from(listed.saturating_sub(MOST)).unwrap_or(0) + left_out;
+fn more(text: &mut String, listed: usize, left_out: u64, most: usize) {
+    let more = u64::try_from(listed.saturating_sub(most)).unwrap_or(0) + left_out;
     if more > 0 {
         let _ = writeln!(text, "and {more} more");
     }
@@ -183,18 +183,18 @@ fn recognised(text: &mut String, report: &Report) {
             let _ = writeln!(text, "  {}", found.ignoreip);
         }
     }
-    more(text, report.recognised.len(), 0);
+    more(text, report.recognised.len(), 0, MOST);
 }
 
-fn bans(text: &mut String, report: &Report) {
+fn bans(text: &mut String, report: &Report, most: usize) {
     if report.bans.is_empty() {
         return;
     }
     heading(text, "Bans");
     let mut rows = vec![["client", "from", "until", "rule", "prevented"].map(str::to_owned)];
-    rows.extend(report.bans.iter().take(MOST).map(ban));
+    rows.extend(report.bans.iter().take(most).map(ban));
     text.push_str(&table(&rows));
-    more(text, report.bans.len(), report.bans_left_out);
+    more(text, report.bans.len(), report.bans_left_out, most);
 }
 
 fn ban(ban: &Ban) -> [String; 5] {
