@@ -6,9 +6,10 @@
 //! a certain host failed at a certain second finds its address.
 
 mod key;
-
+mod line;
 mod report;
+mod words;
 
 pub use key::Key;
-
+pub use line::{Anonymizer, Done};
 pub use report::anonymized;

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Exit codes are the same everywhere: 0 fine, 1 failed,
 //! 2 the command line or the configuration is at fault.
 
+mod anonymize;
 mod bans;
 mod check;
 mod completions;
@@ -44,6 +45,8 @@ enum Verb {
     Regex(regex::RegexArgs),
     /// Say what a policy would have done on logs: who would be banned, and which real users
     Simulate(Box<simulate::SimulateArgs>),
+    /// Write logs with others in place of all addresses and users, so that they can be shown
+    Anonymize(anonymize::AnonymizeArgs),
     /// Print the rules: what they are named, what they look for, a line of each
     Rules(rules::RulesArgs),
     /// Show the jail: failures, bans, what the kernel dropped
@@ -144,6 +147,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::Run(args) => run::run(*args),
         Verb::Regex(args) => regex::run(&args),
         Verb::Simulate(args) => simulate::run(*args),
+        Verb::Anonymize(args) => anonymize::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
