@@ -98,12 +98,16 @@ be there: it counts as prevented, and for no further ban. --as-logged counts it 
   doveblock simulate /var/log/mail.log* --mode aggressive --maxretry 3 --findtime 1h
   doveblock simulate /var/log/mail.log* --config /etc/doveblock/doveblock.conf --format json";
 
+const DEFAULTS: &str = "Neither --config nor --fail2ban was given: what was tried are the defaults \
+    and the options of the command line, whatever /etc has.";
+
 pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
     let SimulateArgs { format, as_logged, no_sweep, all_bans, .. } = args;
     let zone = match &args.timezone {
         Some(name) => time_zone(name)?,
         None => TimeZone::system(),
     };
+    let is_configured = args.config.is_some() || args.fail2ban.is_some();
     let settings = settings(args.config, args.fail2ban, args.policy)?;
     let filter = filter_of(&settings)?;
     let families = families(&args.logs)?;
@@ -129,6 +133,9 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
     let (reading, troubles) = read::read(families, readers, &progress, wall, judges, &mut replay);
     progress.finish_and_clear();
     let mut report = replay.finish(reading, wall);
+    if !is_configured {
+        report.notes.push(DEFAULTS.to_owned());
+    }
     if args.anonymize {
         let key = args.anonymize_key.as_deref().map_or_else(Key::random, Key::of_words);
         report = anonymize::anonymized(report, &key);

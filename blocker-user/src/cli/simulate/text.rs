@@ -10,6 +10,8 @@ use crate::{
 
 /// Longer lists are in the JSON and on the page.
 const MOST: usize = 10;
+/// Columns.
+const WIDTH: usize = 80;
 /// Names on one line.
 const NAMES: usize = 5;
 
@@ -26,7 +28,7 @@ pub(super) fn of(report: &Report, all_bans: bool) -> String {
     }
     recommendation(&mut text, report);
     for note in &report.notes {
-        let _ = writeln!(text, "\nNote: {note}");
+        let _ = writeln!(text, "\n{}", wrapped(&format!("Note: {note}")));
     }
     text
 }
@@ -46,6 +48,22 @@ fn time(when: When) -> String {
         Some((whole, _)) => format!("{whole}Z"),
         None => text,
     }
+}
+
+/// In lines of a terminal's width.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        if let Some(line) = lines.last_mut().filter(|line| line.len() + word.len() < WIDTH) {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
 }
 
 fn share(part: u64, whole: u64) -> String {
@@ -190,17 +208,19 @@ fn bans(text: &mut String, report: &Report, most: usize) {
     if report.bans.is_empty() {
         return;
     }
-    heading(text, "Bans");
-    let mut rows = vec![["client", "from", "until", "rule", "prevented"].map(str::to_owned)];
+    heading(text, "Bans, in the order of time; which one of the client, and what it prevented");
+    let mut rows =
+        vec![["client", "no.", "from", "until", "last rule", "prevented"].map(str::to_owned)];
     rows.extend(report.bans.iter().take(most).map(ban));
     text.push_str(&table(&rows));
     more(text, report.bans.len(), report.bans_left_out, most);
 }
 
-fn ban(ban: &Ban) -> [String; 5] {
+fn ban(ban: &Ban) -> [String; 6] {
     let until = ban.expires.map_or_else(|| "for ever".to_owned(), time);
     let prevented = ban.prevented_failures.map_or_else(String::new, |count| count.to_string());
-    [ban.subject.clone(), time(ban.at), until, ban.cause.clone(), prevented]
+    let number = ban.earlier_bans.saturating_add(1).to_string();
+    [ban.subject.clone(), number, time(ban.at), until, ban.cause.clone(), prevented]
 }
 
 fn top(text: &mut String, title: &str, list: &[Top]) {
@@ -224,15 +244,15 @@ fn top(text: &mut String, title: &str, list: &[Top]) {
 /// hit.
 fn sweep(text: &mut String, report: &Report, sweep: &Sweep) {
     heading(text, "Other settings: failures prevented / clients with users hit");
-    let width = 14;
-    let _ = write!(text, "{:<10}", "findtime");
+    let width = 10;
+    let _ = write!(text, "{:<10}", "maxretry");
     for maxretry in &sweep.maxretry {
-        let _ = write!(text, "{:>width$}", format!("maxretry {maxretry}"));
+        let _ = write!(text, "{maxretry:>width$}");
     }
     text.push('\n');
     for row in sweep.cells.chunks(sweep.maxretry.len().max(1)) {
         let name = row.first().map_or_else(String::new, |cell| span(cell.findtime));
-        let _ = write!(text, "{name:<10}");
+        let _ = write!(text, "in {name:<7}");
         for cell in row {
             let _ = write!(text, "{:>width$}", brief(cell, report.read.failures));
         }
@@ -258,12 +278,12 @@ fn brief(cell: &Cell, failures: u64) -> String {
 fn recommendation(text: &mut String, report: &Report) {
     let Some(recommended) = &report.recommendation else { return };
     heading(text, "Recommended");
-    let _ = writeln!(
-        text,
-        "maxretry {} within {}: {}.\n",
+    let why = format!(
+        "maxretry {} within {}: {}.",
         recommended.maxretry,
         span(recommended.findtime),
         recommended.reason
     );
+    let _ = writeln!(text, "{}\n", wrapped(&why));
     text.push_str(&recommended.snippet);
 }
