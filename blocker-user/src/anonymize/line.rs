@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{Key, words};
 use crate::{
-    dovecot::{Event, Failure, Judge, Login, Parts, parts},
+    dovecot::{Event, Failure, Guesses, Judge, Login, Parts, parts},
     time::LogTime,
 };
 
@@ -73,8 +73,13 @@ impl Anonymizer {
         match (before, after) {
             (Some(Event::Failure(before)), Some(Event::Failure(after))) => {
                 let ip = self.key.address(before.ip);
+                // A password database may have any name.
+                let guesses = match (before.guesses, after.guesses) {
+                    (Guesses::One { .. }, guesses @ Guesses::One { .. }) => guesses,
+                    (guesses, _) => guesses,
+                };
                 before.name.is_some() == after.name.is_some()
-                    && after == Failure { ip, name: after.name, ..before }
+                    && after == Failure { ip, name: after.name, guesses, ..before }
             }
             (Some(Event::Login(before)), Some(Event::Login(after))) => {
                 let ip = self.key.address(before.ip);
@@ -157,7 +162,7 @@ impl Anonymizer {
         if is_number && (is_name || piece.len() > LONGEST_NUMBER && place == Place::Message) {
             return self.key.digits(piece).into();
         }
-        if is_number || is_decimal(piece) || is_openssl_code(piece) || words::is_known(piece) {
+        if is_number || is_decimal(piece) || is_code(piece) || words::is_known(piece) {
             return piece.into();
         }
         match (place, piece.split_once('@')) {
@@ -192,9 +197,11 @@ fn is_decimal(piece: &str) -> bool {
     piece.split_once('.').is_some_and(|(whole, part)| is_digits(whole) && is_digits(part))
 }
 
-/// `0A000418`, in front of OpenSSL's words.
-fn is_openssl_code(piece: &str) -> bool {
-    piece.len() == 8 && piece.starts_with("0A") && piece.bytes().all(|it| it.is_ascii_hexdigit())
+/// `0A000418`, in front of OpenSSL's words; `0x2c`, a character that no name may have.
+fn is_code(piece: &str) -> bool {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let of_openssl = piece.len() == 8 && piece.starts_with("0A") && is_hex(piece);
+    of_openssl || piece.strip_prefix("0x").is_some_and(|code| code.len() == 2 && is_hex(code))
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ const WORDS: &str = "\
     proxy_dest_redirecting proxying pw query queue quit read ready reason reconnecting refused \
     relay remote repeated reported request required reset resp responding response rest return \
     revoked rhost rip routines rport ruser s sasl sasl-ir scram-sha-1 scram-sha-256 secs secured \
-    sent server service session sha1 shared shutdown shutting smtp-client some sql ssl \
-    ssl3_get_record ssl_accept ssl_shutdown sslv3 startup static submission submission-login \
+    sent server service session sha1 shared shutdown shutting smtp-client some size sql ssl \
+    ssl3_get_record ssl_accept ssl_shutdown sslv3 started startup static submission submission-login \
     successful such supported syscall t te temp_fail temporary the this throttling ticket time \
     timed timeout times tls tls_handshake_not_finished tlsv1 tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 to \
     too tried trusted trying tty uid un unfinished unix unknown unsupported untrusted use user \
