@@ -29,7 +29,7 @@ const fn package(name: &'static str, program: &'static str, uses: &'static [Use]
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 22] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
@@ -48,6 +48,8 @@ const PACKAGES: [Package; 21] = [
     package("systemd-journal-remote", "systemd-journal-remote", &[Tests]),
     // A file system that does not tell of changes.
     package("bindfs", "bindfs", &[Tests]),
+    // Shows the page of a report.
+    package("chromium", "chromium", &[Tests]),
     // Compiles what is C in a static program.
     package("musl-tools", "musl-gcc", &[Tests, Packaging]),
     // Look at packages, and at the unit in them, and install them.
