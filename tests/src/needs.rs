@@ -48,6 +48,12 @@ pub fn missing_promtool() -> Option<String> {
     without("promtool", "prometheus")
 }
 
+/// Why no browser can show a page; `None` where one can.
+#[must_use]
+pub fn missing_chromium() -> Option<String> {
+    without("chromium", "chromium")
+}
+
 /// Why there is no terminal to be had; `None` where there is.
 #[must_use]
 pub fn missing_script() -> Option<String> {

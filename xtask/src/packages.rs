@@ -29,7 +29,7 @@ const fn package(name: &'static str, program: &'static str, uses: &'static [Use]
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 22] = [
+const PACKAGES: [Package; 23] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
@@ -50,6 +50,8 @@ const PACKAGES: [Package; 22] = [
     package("bindfs", "bindfs", &[Tests]),
     // Tells a daemon's database that it was down for longer than it was.
     package("sqlite3", "sqlite3", &[Tests]),
+    // Shows the page of a report.
+    package("chromium", "chromium", &[Tests]),
     // Compiles what is C in a static program.
     package("musl-tools", "musl-gcc", &[Tests, Packaging]),
     // Look at packages, and at the unit in them, and install them.

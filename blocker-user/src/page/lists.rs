@@ -61,6 +61,7 @@ fn users(hits: &[UserHit], left_out: u64, clock: &Clock) -> Markup {
         let names = html! {
             ul.names {
                 @for user in &hit.users { li { (parts::name(user)) } }
+                @if hit.users.is_empty() { li { "–" } }
                 @if hit.users_left_out > 0 { li { "and " (number(hit.users_left_out)) " more" } }
             }
         };
@@ -72,7 +73,9 @@ fn users(hits: &[UserHit], left_out: u64, clock: &Clock) -> Markup {
             html! { (number(hit.failures)) },
             html! { (number(hit.bans)) },
             html! {
-                (parts::time(hit.first_login, clock)) " " (parts::time(hit.last_login, clock))
+                span.both {
+                    (parts::time(hit.first_login, clock)) " " (parts::time(hit.last_login, clock))
+                }
             },
             parts::time(hit.first_ban, clock),
         ]

@@ -1,7 +1,10 @@
 mod fixture;
 
 use super::html;
-use crate::report::{Drops, Report, Source};
+use crate::{
+    report::{self, Drops, Report, Source},
+    time,
+};
 
 /// How often a tag or anything else is there.
 fn count(page: &str, what: &str) -> usize {

@@ -79,15 +79,18 @@ fn capital(text: &str) -> String {
 
 fn judge(report: &Report) -> Judged {
     let effect = &report.effect;
-    let would = if report.kind == Source::Simulation { "would have been" } else { "were" };
     let users = counted(effect.users_hit, "real user", "real users");
     let clients = counted(effect.clients_with_users_hit, "banned address", "banned addresses");
     if effect.logins_locked_out > 0 {
         let logins = counted(effect.logins_locked_out, "login", "logins");
-        let verb = if effect.logins_locked_out == 1 && would == "were" { "was" } else { would };
         return Judged::Bad(format!(
-            "{} of real users {verb} locked out: {users} behind {clients}.",
+            "{} of real users would have been locked out: {users} behind {clients}.",
             capital(&logins)
+        ));
+    }
+    if effect.users_hit > 0 && report.kind == Source::History {
+        return Judged::Doubtful(format!(
+            "Somebody logged in from {clients}: the ban was lifted at once."
         ));
     }
     if effect.users_hit > 0 {
@@ -128,8 +131,12 @@ fn tiles(report: &Report) -> Vec<(&'static str, String)> {
         tiles.push(("Bytes dropped", number(drops.bytes)));
         tiles.push(("Logins", number(read.logins)));
     }
-    tiles.push(("Real users hit", number(effect.users_hit)));
-    tiles.push(("Logins locked out", number(effect.logins_locked_out)));
+    if report.kind == Source::Simulation {
+        tiles.push(("Real users hit", number(effect.users_hit)));
+        tiles.push(("Logins locked out", number(effect.logins_locked_out)));
+    } else {
+        tiles.push(("Lifted by a login", number(effect.clients_with_users_hit)));
+    }
     tiles
 }
 

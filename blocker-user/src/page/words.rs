@@ -50,10 +50,10 @@ fn thousandths(part: u64, whole: u64) -> Option<u128> {
 pub(super) fn share(part: u64, whole: u64) -> String {
     match thousandths(part, whole) {
         None => "–".to_owned(),
-        Some(0) if part > 0 => "< 0.1 %".to_owned(),
-        Some(all) if all % 10 == 0 => format!("{} %", all / 10),
-        Some(all) if (100..990).contains(&all) => format!("{} %", all / 10),
-        Some(all) => format!("{}.{} %", all / 10, all % 10),
+        Some(0) if part > 0 => "< 0.1\u{a0}%".to_owned(),
+        Some(all) if all % 10 == 0 => format!("{}\u{a0}%", all / 10),
+        Some(all) if (100..990).contains(&all) => format!("{}\u{a0}%", all / 10),
+        Some(all) => format!("{}.{}\u{a0}%", all / 10, all % 10),
     }
 }
 
@@ -132,12 +132,12 @@ mod tests {
     #[test]
     fn a_share_is_all_only_if_it_is() {
         assert_eq!(share(0, 0), "–");
-        assert_eq!(share(0, 7), "0 %");
-        assert_eq!(share(1, 100_000), "< 0.1 %");
-        assert_eq!(share(1, 3), "33 %");
-        assert_eq!(share(99_999, 100_000), "99.9 %");
-        assert_eq!(share(7, 7), "100 %");
-        assert_eq!(share(u64::MAX - 1, u64::MAX), "99.9 %");
+        assert_eq!(share(0, 7), "0\u{a0}%");
+        assert_eq!(share(1, 100_000), "< 0.1\u{a0}%");
+        assert_eq!(share(1, 3), "33\u{a0}%");
+        assert_eq!(share(99_999, 100_000), "99.9\u{a0}%");
+        assert_eq!(share(7, 7), "100\u{a0}%");
+        assert_eq!(share(u64::MAX - 1, u64::MAX), "99.9\u{a0}%");
         assert_eq!(short_share(99_999, 100_000), "99%");
     }
 

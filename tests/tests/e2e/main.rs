@@ -6,11 +6,13 @@ mod asked;
 mod attach;
 mod bans;
 mod bounds;
+mod browser;
 mod close;
 mod configuration;
 mod control;
 mod failregex;
 mod growth;
+mod history;
 mod hostile;
 mod input;
 mod journal;
@@ -45,11 +47,13 @@ fn main() -> ExitCode {
         attach::trials(),
         bans::trials(),
         bounds::trials(),
+        browser::trials(),
         close::trials(),
         configuration::trials(),
         control::trials(),
         failregex::trials(),
         growth::trials(),
+        history::trials(),
         hostile::trials(),
         input::trials(),
         journal::trials(),

@@ -1,6 +1,6 @@
-//! A month of a mail server, as a simulation of it would tell.
+//! A month of a mail server, as a simulation of it would tell. The test in a browser shows the same.
 
-use crate::{
+use super::{
     report::{
         Ban, Cell, Change, Count, Effect, FORMAT, Hits, Hour, Kind, ModeEffect, PolicyInForce,
         Read, Recognised, Recommendation, Report, Series, Source, Sweep, Top, UserHit, When,
