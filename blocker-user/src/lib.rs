@@ -15,6 +15,7 @@ pub mod log;
 pub mod metrics;
 pub mod report;
 pub mod sandbox;
+pub mod simulate;
 pub mod source;
 pub mod store;
 pub mod time;

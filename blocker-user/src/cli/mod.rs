@@ -10,10 +10,12 @@ mod explain;
 mod logs;
 mod man;
 mod output;
+mod reading;
 mod regex;
 mod reload;
 mod rules;
 mod run;
+mod simulate;
 mod status;
 mod subjects;
 mod top;
@@ -39,6 +41,8 @@ enum Verb {
     Run(Box<run::RunArgs>),
     /// Try the rules on a log: what matches, by which rule, from which address
     Regex(regex::RegexArgs),
+    /// Say what a policy would have done on logs: who would be banned, and which real users
+    Simulate(Box<simulate::SimulateArgs>),
     /// Print the rules: what they are named, what they look for, a line of each
     Rules(rules::RulesArgs),
     /// Show the jail: failures, bans, what the kernel dropped
@@ -136,6 +140,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Regex(args) => regex::run(&args),
+        Verb::Simulate(args) => simulate::run(*args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),

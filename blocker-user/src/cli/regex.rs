@@ -1,13 +1,11 @@
 //! `regex`: try the rules on logs without a daemon, as admins do with `fail2ban-regex`.
 //! The lines go through the same judge as in `run`.
 
-mod crew;
 mod criteria;
-mod fail2ban;
+pub(super) mod fail2ban;
 mod filter;
-mod input;
+mod judge;
 mod lines;
-mod progress;
 mod report;
 mod tally;
 mod words;
@@ -20,7 +18,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Format, VerbError, config::ConfigArgs};
+use super::{Format, VerbError, config::ConfigArgs, reading};
 use crate::daemon::wall_clock;
 
 use criteria::Criteria;
@@ -125,12 +123,12 @@ pub(super) fn run(args: &RegexArgs) -> Result<(), VerbError> {
     };
     let task = Task { criteria, zone, now: wall_clock(), printing };
 
-    let inputs = input::check(words.logs)?;
-    let progress = progress::for_reading(&inputs, printing.prints_lines());
-    let threads = args.threads.map_or_else(|| crew::threads_for(&inputs), usize::from);
+    let inputs = reading::check(words.logs)?;
+    let progress = reading::for_reading(&inputs, printing.prints_lines());
+    let threads = args.threads.map_or_else(|| reading::threads_for(&inputs), usize::from);
     let mut out = BufWriter::new(io::stdout().lock());
     let names: Vec<String> = inputs.iter().map(ToString::to_string).collect();
-    let judged = crew::judge(inputs, &progress, &task, threads, &mut out);
+    let judged = judge::judge(inputs, &progress, &task, threads, &mut out);
     progress.finish_and_clear();
     let printed = judged.and_then(|judged| {
         if args.format == Format::Text {

@@ -27,7 +27,7 @@ use crate::{
 };
 
 use args::Config;
-pub(super) use args::RunArgs;
+pub(super) use args::{PolicyFlags, RunArgs};
 use state::State;
 
 pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {

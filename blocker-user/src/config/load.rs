@@ -57,6 +57,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// What there is without any file.
+    #[must_use]
+    pub fn defaults() -> Self {
+        Self {
+            settings: Settings::default(),
+            origins: BTreeMap::new(),
+            faults: Vec::new(),
+            unused: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
     pub fn errors(&self) -> impl Iterator<Item = &Fault> {
         self.faults.iter().filter(|fault| fault.severity == Severity::Error)
     }
@@ -94,13 +106,7 @@ impl Loaded {
 #[must_use]
 pub fn load(sources: &Sources) -> Loaded {
     let Files { read, sections, faults, .. } = Files::of(sources);
-    let mut loaded = Loaded {
-        settings: Settings::default(),
-        origins: BTreeMap::new(),
-        faults,
-        unused: Vec::new(),
-        files: read,
-    };
+    let mut loaded = Loaded { faults, files: read, ..Loaded::defaults() };
     let mut merged = Merged::default();
     let mut headings = Vec::new();
     for file in sections {

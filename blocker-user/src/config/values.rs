@@ -131,7 +131,7 @@ pub(super) fn names(text: &str) -> Vec<String> {
 }
 
 /// As `parse_span` reads it, in the largest units that divide it.
-pub(super) fn show_span(span: Duration) -> String {
+pub fn show_span(span: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
     let mut rest = span.as_secs();
     let mut parts = Vec::new();

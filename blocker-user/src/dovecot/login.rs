@@ -223,9 +223,20 @@ fn is_named(fields: &[u8]) -> bool {
 /// Who is named. A name may be cut short that holds what ends one; whoever has an account has
 /// none like that.
 fn name(fields: &[u8]) -> Option<Name> {
+    Name::new(user(fields)?)
+}
+
+/// The same as text.
+fn user(fields: &[u8]) -> Option<&[u8]> {
     let (_, rest) = split_at(fields, b"user=<")?;
     let name = split_at(rest, b">, ").map(|(name, _)| name);
-    Name::new(name.or_else(|| rest.strip_suffix(b">"))?)
+    name.or_else(|| rest.strip_suffix(b">"))
+}
+
+/// Who logged in, on a line that was found to tell of a login.
+#[must_use]
+pub fn login_user(line: &[u8]) -> Option<&[u8]> {
+    user(line).filter(|user| !user.is_empty())
 }
 
 /// The id of the connection, if it is one of `ip`'s. `None` where the check is strict and the

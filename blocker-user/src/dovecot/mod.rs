@@ -28,6 +28,7 @@ use prefix::{Prefix, Service};
 use recent::Recent;
 
 pub use event::{Event, Failure, Guesses, Judgement, Login, Passdb, Session};
+pub use login::login_user;
 pub use name::{Name, SEED_LEN, random_seed};
 pub use rules::{
     FAILREGEX, GUESS_WORDS, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode,

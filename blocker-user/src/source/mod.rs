@@ -33,7 +33,7 @@ pub use journal::{MatchError, Matches, Place as JournalPlace, Selection};
 pub(crate) use lines::LineBuffer;
 pub(crate) use pattern::{found, is_pattern, logs as logs_of_pattern};
 pub use position::{FilePosition, Fingerprint, Position};
-pub(crate) use rotation::{in_order, rotated};
+pub(crate) use rotation::{by_log, in_order, rotated};
 pub use watch::{Waiter, Waker};
 
 /// Where lines come from.

@@ -27,22 +27,27 @@ enum Age {
 /// Puts the files of each log into their order in time. Different logs, and files whose names
 /// say nothing, stay in the order they were given in.
 pub(crate) fn in_order(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut logs = Vec::new();
-    let mut files: Vec<_> = paths
-        .into_iter()
-        .map(|path| {
-            let (base, age) = split(path.file_name().and_then(OsStr::to_str).unwrap_or_default());
-            let log = path.with_file_name(base);
-            let place = logs.iter().position(|known| *known == log).unwrap_or_else(|| {
-                logs.push(log);
-                logs.len() - 1
-            });
-            (place, age, path)
+    by_log(paths).concat()
+}
+
+/// The same, each log by itself.
+pub(crate) fn by_log(paths: Vec<PathBuf>) -> Vec<Vec<PathBuf>> {
+    let mut logs: Vec<(PathBuf, Vec<(Age, PathBuf)>)> = Vec::new();
+    for path in paths {
+        let (base, age) = split(path.file_name().and_then(OsStr::to_str).unwrap_or_default());
+        let log = path.with_file_name(base);
+        match logs.iter_mut().find(|(known, _)| *known == log) {
+            Some((_, files)) => files.push((age, path)),
+            None => logs.push((log, vec![(age, path)])),
+        }
+    }
+    logs.into_iter()
+        .map(|(_, mut files)| {
+            // A stable sort: what is alike stays as it was given.
+            files.sort_by_key(|(age, _)| *age);
+            files.into_iter().map(|(_, path)| path).collect()
         })
-        .collect();
-    // A stable sort: what is alike stays as it was given.
-    files.sort_by_key(|(place, age, _)| (*place, *age));
-    files.into_iter().map(|(_, _, path)| path).collect()
+        .collect()
 }
 
 /// What a file is an older part of.

@@ -116,7 +116,7 @@ fn check_encoding(name: &str) -> Result<(), VerbError> {
 }
 
 /// `Europe/Berlin`, or `UTC`, `UTC+0200`, `GMT-05:30` as fail2ban has them.
-pub(super) fn time_zone(name: &str) -> Result<TimeZone, VerbError> {
+pub(in crate::cli) fn time_zone(name: &str) -> Result<TimeZone, VerbError> {
     let offset = name.strip_prefix("UTC").or_else(|| name.strip_prefix("GMT")).and_then(offset);
     let found = match offset {
         Some(offset) => Some(TimeZone::fixed(offset)),

@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use super::{criteria::Criteria, tally::Tally};
 use crate::{
-    cli::Format,
+    cli::{
+        Format,
+        reading::{self, Rest, Sees},
+    },
     dovecot::{Event, Judge, Judgement, Mode, Settings},
     time::LogTime,
 };
@@ -62,15 +65,7 @@ struct JsonLine {
     time: Option<String>,
 }
 
-/// What a clerk leaves of a block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rest {
-    /// Where in the block it starts.
-    pub(super) start: usize,
-    pub(super) first_line: u64,
-}
-
-/// Judges blocks, one after the other or as one of several.
+/// Makes of a block what is printed of it, and counts.
 pub(super) struct Clerk<'t> {
     task: &'t Task,
     judge: Judge,
@@ -78,23 +73,20 @@ pub(super) struct Clerk<'t> {
 }
 
 impl<'t> Clerk<'t> {
-    pub(super) fn new(task: &'t Task) -> Self {
+    pub(super) fn new(task: &'t Task, sees: Sees) -> Self {
         let Criteria { mode, session_check, filter, rules, .. } = &task.criteria;
         let (mode, session_check) = (*mode, *session_check);
         let judge = Judge::new(Settings { mode, zone: task.zone.clone(), session_check });
         let judge = judge.with_filter(filter.clone(), *rules);
+        let judge = if sees == Sees::Some { judge.out_of_order() } else { judge };
         Self { task, judge, tally: Tally::default() }
     }
+}
 
-    /// For one of several clerks. See [`Clerk::block`].
-    pub(super) fn out_of_order(self) -> Self {
-        Self { judge: self.judge.out_of_order(), ..self }
-    }
+impl reading::Clerk for Clerk<'_> {
+    type Page = Vec<u8>;
 
-    /// Judges `block`, whose first line has the number `first_line`, and appends to `out` what
-    /// is to be printed of it. One of several leaves the rest of a block to the one who sees the
-    /// blocks in order, from the first line on that only the lines before it can date.
-    pub(super) fn block(
+    fn block(
         &mut self,
         block: &[u8],
         first_line: u64,

@@ -2,20 +2,14 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::filter::Filter;
-use crate::{cli::VerbError, source::in_order};
-
-/// What one of the logs is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Log {
-    File(PathBuf),
-    Stdin,
-    /// A line that stands on the command line itself.
-    Line(String),
-}
+use crate::{
+    cli::{VerbError, reading::Log},
+    source::in_order,
+};
 
 #[derive(Debug)]
 pub(super) struct Words {

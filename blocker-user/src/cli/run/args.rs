@@ -23,7 +23,7 @@ use crate::{
 
 /// Flags that stand for options of the configuration, and override it. Defaults: `Settings`.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct PolicyFlags {
+pub(crate) struct GuardFlags {
     /// Log to read: a file or a pattern of files, `-` for standard input, `journal`, or
     /// `journal:DIR` or `journal:UNIT` for other entries than those of dovecot.service; may be
     /// given several times [default: what Dovecot logs to, by doveconf, in the journal, or in
@@ -31,6 +31,23 @@ pub(crate) struct PolicyFlags {
     #[arg(long = "log", value_name = "PATH|journal|-")]
     logs: Vec<String>,
 
+    /// TCP ports to guard: numbers, ranges (993:995), names (imap), separated by commas
+    /// [default: 25,110,143,465,587,993,995,4190]
+    #[arg(long, visible_alias = "ports", value_name = "LIST", value_parser = parse_ports)]
+    port: Option<PortList>,
+}
+
+impl GuardFlags {
+    fn apply(self, loaded: &mut Loaded) {
+        let logs = (!self.logs.is_empty()).then_some(self.logs);
+        override_with(loaded, "logpath", logs, |to| &mut to.logpath);
+        override_with(loaded, "port", self.port, |to| &mut to.port);
+    }
+}
+
+/// Those of them that say who is banned, and for how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PolicyFlags {
     /// Which lines count: failed logins (normal), or silent probes as well (aggressive)
     /// [default: normal]
     #[arg(long, value_name = "MODE")]
@@ -64,19 +81,12 @@ pub(crate) struct PolicyFlags {
     /// Length of the IPv6 prefix that counts, and is banned, as one client [default: 64]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(1..=128))]
     ipv6_prefix: Option<u8>,
-
-    /// TCP ports to guard: numbers, ranges (993:995), names (imap), separated by commas
-    /// [default: 25,110,143,465,587,993,995,4190]
-    #[arg(long, visible_alias = "ports", value_name = "LIST", value_parser = parse_ports)]
-    port: Option<PortList>,
 }
 
 impl PolicyFlags {
     /// Puts what was given in place of what the configuration says.
-    fn apply(self, loaded: &mut Loaded) {
-        let logs = (!self.logs.is_empty()).then_some(self.logs);
+    pub(in crate::cli) fn apply(self, loaded: &mut Loaded) {
         let ignoreip = self.ignoreip.map(|IgnoreFlag(list)| list);
-        override_with(loaded, "logpath", logs, |to| &mut to.logpath);
         override_with(loaded, "mode", self.mode, |to| &mut to.mode);
         override_with(loaded, "maxretry", self.maxretry, |to| &mut to.maxretry);
         override_with(loaded, "findtime", self.findtime, |to| &mut to.findtime);
@@ -87,7 +97,6 @@ impl PolicyFlags {
             &mut to.ignore_authenticated
         });
         override_with(loaded, "ipv6_prefix", self.ipv6_prefix, |to| &mut to.ipv6_prefix);
-        override_with(loaded, "port", self.port, |to| &mut to.port);
     }
 }
 
@@ -111,6 +120,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     config: ConfigArgs,
+
+    #[command(flatten)]
+    guard: GuardFlags,
 
     #[command(flatten)]
     policy: PolicyFlags,
@@ -210,6 +222,7 @@ impl RunArgs {
     fn config(self, before: Option<&Before>) -> Result<Config, VerbError> {
         let mut loaded = self.config.load();
         let read_from = self.config.directories(&loaded);
+        self.guard.apply(&mut loaded);
         self.policy.apply(&mut loaded);
         let interfaces = (!self.interfaces.is_empty()).then_some(self.interfaces);
         override_with(&mut loaded, "interface", interfaces, |to| &mut to.interface);
@@ -270,12 +283,12 @@ impl RunArgs {
 mod tests {
     use clap::{Args as _, Command};
 
-    use super::PolicyFlags;
+    use super::{GuardFlags, PolicyFlags};
     use crate::config::{Settings, find};
 
     #[test]
     fn the_help_has_the_defaults_of_the_settings() {
-        let command = PolicyFlags::augment_args(Command::new("run"));
+        let command = GuardFlags::augment_args(PolicyFlags::augment_args(Command::new("run")));
         let defaults = Settings::default();
         for flag in command.get_arguments() {
             let option = if flag.get_id() == "logs" { "logpath" } else { flag.get_id().as_str() };

@@ -11,8 +11,11 @@ const LONG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A bar on standard error; one that is never seen where that is no terminal, where lines are
 /// printed to the same terminal, or where there is little to read or no end in sight.
-pub(super) fn for_reading(inputs: &[Input], prints_lines: bool) -> ProgressBar {
-    let total: Option<u64> = inputs.iter().map(|input| input.len).sum();
+pub(in crate::cli) fn for_reading<'i>(
+    inputs: impl IntoIterator<Item = &'i Input>,
+    prints_lines: bool,
+) -> ProgressBar {
+    let total: Option<u64> = inputs.into_iter().map(|input| input.len).sum();
     let is_seen = io::stderr().is_terminal() && !(prints_lines && io::stdout().is_terminal());
     match total.filter(|total| is_seen && *total >= LONG_BYTES) {
         Some(total) => ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())

@@ -1,14 +1,14 @@
 //! Reads the logs one after the other and judges them: on this thread, or on several, block by
-//! block. What is printed comes in the order of the lines either way, and the memory in use is
-//! that of a fixed number of blocks.
+//! block. What is made of the blocks comes in the order of the lines either way, and the memory
+//! in use is that of a fixed number of blocks.
 //!
-//! Several threads print and count what one would. Only one kind of line depends on those
+//! Several threads make of a log what one would. Only one kind of line depends on those
 //! before it, by their times: one of an hour that DST repeats. Where a thread meets such a line
 //! it leaves the rest of the block to the one that sees all blocks in their order.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io::{self, Read, Write},
+    io::{self, Read},
     panic::resume_unwind,
     sync::{Mutex, PoisonError, mpsc},
     thread,
@@ -16,11 +16,7 @@ use std::{
 
 use indicatif::ProgressBar;
 
-use super::{
-    input::Input,
-    lines::{Clerk, Rest, Task},
-    tally::Tally,
-};
+use super::input::Input;
 use crate::source::{Block, Blocks, Fill};
 
 /// Less than this is judged before further threads have started.
@@ -28,14 +24,47 @@ const WORTH_THREADS_BYTES: u64 = 1024 * 1024;
 /// More threads would wait for their turn to read.
 const MAX_THREADS: usize = 8;
 
-pub(super) struct Judged {
-    pub(super) tally: Tally,
+/// Judges blocks, one after the other or as one of several.
+pub(in crate::cli) trait Clerk: Send {
+    /// What is made of a block. Pages are used again, so whoever takes one empties it.
+    type Page: Default + Send;
+
+    /// Judges `block`, whose first line has the number `first_line`. One of several leaves the
+    /// rest of a block to the one who sees the blocks in order, from the first line on that only
+    /// the lines before it can date.
+    fn block(
+        &mut self,
+        block: &[u8],
+        first_line: u64,
+        page: &mut Self::Page,
+    ) -> io::Result<Option<Rest>>;
+}
+
+/// What a clerk leaves of a block.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Rest {
+    /// Where in the block it starts.
+    pub(in crate::cli) start: usize,
+    pub(in crate::cli) first_line: u64,
+}
+
+/// How a clerk is to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Sees {
+    /// All blocks, in their order.
+    All,
+    /// Some of them, as one of several.
+    Some,
+}
+
+pub(in crate::cli) struct Judged<C> {
+    pub(in crate::cli) clerks: Vec<C>,
     /// What could not be read, each with the name of its log.
-    pub(super) troubles: Vec<String>,
+    pub(in crate::cli) troubles: Vec<String>,
 }
 
 /// One for a pipe, whose lines are to be seen as they come, and for little; else one a core.
-pub(super) fn threads_for(inputs: &[Input]) -> usize {
+pub(in crate::cli) fn threads_for(inputs: &[Input]) -> usize {
     match inputs.iter().map(|input| input.len).sum::<Option<u64>>() {
         Some(total) if total >= WORTH_THREADS_BYTES => {
             thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS))
@@ -44,21 +73,26 @@ pub(super) fn threads_for(inputs: &[Input]) -> usize {
     }
 }
 
-/// An error is one of `out`; those of the logs are among the [`Judged::troubles`].
-pub(super) fn judge(
+/// `take` gets the pages in the order of the lines, and is told whether somebody may be waiting
+/// for them. An error is one of `take`; those of the logs are among the [`Judged::troubles`].
+pub(in crate::cli) fn judge<C: Clerk>(
     inputs: Vec<Input>,
     progress: &ProgressBar,
-    task: &Task,
     threads: usize,
-    out: &mut impl Write,
-) -> io::Result<Judged> {
+    hire: impl Fn(Sees) -> C + Sync,
+    take: impl FnMut(&mut C::Page, bool) -> io::Result<()>,
+) -> io::Result<Judged<C>> {
     let reading = Reading {
         inputs: inputs.into(),
         current: None,
         progress: progress.clone(),
         troubles: Vec::new(),
     };
-    if threads == 1 { alone(reading, task, out) } else { together(reading, task, threads, out) }
+    if threads == 1 {
+        alone(reading, hire(Sees::All), take)
+    } else {
+        together(reading, threads, hire, take)
+    }
 }
 
 type Current = (Input, Fill, Blocks<Box<dyn Read + Send>>);
@@ -110,47 +144,46 @@ impl Reading {
     }
 }
 
-fn alone(mut reading: Reading, task: &Task, out: &mut impl Write) -> io::Result<Judged> {
-    let mut clerk = Clerk::new(task);
-    let (mut block, mut text) = (Block::default(), Vec::new());
+fn alone<C: Clerk>(
+    mut reading: Reading,
+    mut clerk: C,
+    mut take: impl FnMut(&mut C::Page, bool) -> io::Result<()>,
+) -> io::Result<Judged<C>> {
+    let (mut block, mut page, mut next_line) = (Block::default(), C::Page::default(), 1);
     while let Some(()) = reading.next(&mut block) {
-        let first_line = clerk.tally.lines + 1;
-        clerk.block(block.lines(), first_line, &mut text)?;
-        out.write_all(&text)?;
-        text.clear();
-        if reading.is_live() {
-            out.flush()?;
-        }
+        clerk.block(block.lines(), next_line, &mut page)?;
+        next_line += block.count();
+        take(&mut page, reading.is_live())?;
     }
-    Ok(Judged { tally: clerk.tally, troubles: reading.troubles })
+    Ok(Judged { clerks: vec![clerk], troubles: reading.troubles })
 }
 
 /// A block on its way from the desk to the thread that judges it, to the one that writes, and
 /// back.
 #[derive(Default)]
-struct Sheet {
+struct Sheet<P> {
     /// Which block of the row it is.
     number: u64,
     first_line: u64,
     block: Block,
-    /// What is to be printed of it.
-    text: Vec<u8>,
+    /// What was made of it.
+    page: P,
     /// What has not been judged of it.
     rest: Option<Rest>,
 }
 
 /// Where the threads get their blocks, one thread at a time. Who has read a block judges it, as
 /// it is in the cache of that processor.
-struct Desk {
-    free: mpsc::Receiver<Sheet>,
+struct Desk<P> {
+    free: mpsc::Receiver<Sheet<P>>,
     reading: Reading,
     next_number: u64,
     next_line: u64,
 }
 
-impl Desk {
+impl<P> Desk<P> {
     /// Waits for a free sheet and puts the next lines on it; nothing at the end.
-    fn next(&mut self) -> Option<Sheet> {
+    fn next(&mut self) -> Option<Sheet<P>> {
         let mut sheet = self.free.recv().ok()?;
         self.reading.next(&mut sheet.block)?;
         (sheet.number, sheet.first_line) = (self.next_number, self.next_line);
@@ -160,80 +193,74 @@ impl Desk {
     }
 }
 
-fn together(
+fn together<C: Clerk>(
     reading: Reading,
-    task: &Task,
     threads: usize,
-    out: &mut impl Write,
-) -> io::Result<Judged> {
+    hire: impl Fn(Sees) -> C + Sync,
+    take: impl FnMut(&mut C::Page, bool) -> io::Result<()>,
+) -> io::Result<Judged<C>> {
     let (free, to_read) = mpsc::channel();
-    let (judged, to_write) = mpsc::channel();
+    let (judged, to_take) = mpsc::channel();
     for _ in 0..=2 * threads {
         // Fails only without a receiver, which is here.
         let _receiver_lives = free.send(Sheet::default());
     }
     let desk = Mutex::new(Desk { free: to_read, reading, next_number: 0, next_line: 1 });
-    let tally = thread::scope(|scope| -> io::Result<Tally> {
-        let clerks: Vec<_> = (0..threads)
+    let clerks = thread::scope(|scope| -> io::Result<Vec<C>> {
+        let working: Vec<_> = (0..threads)
             .map(|_| {
-                let (desk, judged) = (&desk, judged.clone());
-                scope.spawn(move || -> io::Result<Tally> {
-                    let mut clerk = Clerk::new(task).out_of_order();
+                let (desk, judged, mut clerk) = (&desk, judged.clone(), hire(Sees::Some));
+                scope.spawn(move || -> io::Result<C> {
                     // Waiting for a sheet and for one's turn to wait are the same here.
                     let next = || desk.lock().unwrap_or_else(PoisonError::into_inner).next();
                     while let Some(mut sheet) = next() {
-                        let Sheet { block, first_line, text, rest, .. } = &mut sheet;
-                        *rest = clerk.block(block.lines(), *first_line, text)?;
+                        let Sheet { block, first_line, page, rest, .. } = &mut sheet;
+                        *rest = clerk.block(block.lines(), *first_line, page)?;
                         if judged.send(sheet).is_err() {
                             break;
                         }
                     }
-                    Ok(clerk.tally)
+                    Ok(clerk)
                 })
             })
             .collect();
         drop(judged);
-        let written = write_in_order(to_write, free, task, out);
-        let mut tally = Tally::default();
-        for clerk in clerks {
-            tally.merge(clerk.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        let taken = take_in_order(to_take, free, hire(Sees::All), take);
+        let mut clerks = Vec::new();
+        for clerk in working {
+            clerks.push(clerk.join().unwrap_or_else(|panic| resume_unwind(panic))?);
         }
-        tally.merge(written?);
-        Ok(tally)
+        clerks.push(taken?);
+        Ok(clerks)
     })?;
     let Desk { reading, .. } = desk.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Judged { tally, troubles: reading.troubles })
+    Ok(Judged { clerks, troubles: reading.troubles })
 }
 
-/// Writes what the clerks printed, and judges what they left. Both channels close when this
+/// Hands over what the clerks made, and judges what they left. Both channels close when this
 /// returns, which ends the other threads.
-fn write_in_order(
-    to_write: mpsc::Receiver<Sheet>,
-    free: mpsc::Sender<Sheet>,
-    task: &Task,
-    out: &mut impl Write,
-) -> io::Result<Tally> {
-    let mut clerk = Clerk::new(task);
+fn take_in_order<C: Clerk>(
+    to_take: mpsc::Receiver<Sheet<C::Page>>,
+    free: mpsc::Sender<Sheet<C::Page>>,
+    mut clerk: C,
+    mut take: impl FnMut(&mut C::Page, bool) -> io::Result<()>,
+) -> io::Result<C> {
     let mut early = BTreeMap::new();
     let mut next = 0;
-    for sheet in &to_write {
+    for sheet in &to_take {
         early.insert(sheet.number, sheet);
         while let Some(mut sheet) = early.remove(&next) {
             next += 1;
-            let Sheet { block, text, rest, .. } = &mut sheet;
+            let Sheet { block, page, rest, .. } = &mut sheet;
             if let Some(Rest { start, first_line }) = rest.take() {
                 let left = block.lines().get(start..).unwrap_or_default();
-                clerk.block(left, first_line, text)?;
+                clerk.block(left, first_line, page)?;
             }
-            out.write_all(text)?;
-            text.clear();
+            take(page, false)?;
             // Nobody takes it when everything has been read.
             let _all_read = free.send(sheet);
         }
     }
-    drop((to_write, free));
-    Ok(clerk.tally)
+    drop((to_take, free));
+    Ok(clerk)
 }
-
-#[cfg(test)]
-mod tests;

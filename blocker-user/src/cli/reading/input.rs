@@ -9,17 +9,25 @@ use std::{
 
 use indicatif::ProgressBar;
 
-use super::words::Log;
 use crate::{
     cli::VerbError,
     source::{Archive, Fill, unpacked},
 };
 
+/// What one of the logs is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Log {
+    File(PathBuf),
+    Stdin,
+    /// A line that stands on the command line itself.
+    Line(String),
+}
+
 /// A log that was there when it was looked for.
-pub(super) struct Input {
+pub(in crate::cli) struct Input {
     log: Log,
     /// Bytes of a regular file, packed as it is.
-    pub(super) len: Option<u64>,
+    pub(in crate::cli) len: Option<u64>,
 }
 
 impl fmt::Display for Input {
@@ -33,7 +41,7 @@ impl fmt::Display for Input {
 }
 
 /// Finds what cannot be read before anything is judged.
-pub(super) fn check(logs: Vec<Log>) -> Result<Vec<Input>, VerbError> {
+pub(in crate::cli) fn check(logs: Vec<Log>) -> Result<Vec<Input>, VerbError> {
     logs.into_iter()
         .map(|log| {
             let len = match &log {
@@ -62,7 +70,10 @@ fn file_len(path: &PathBuf) -> io::Result<Option<u64>> {
 
 impl Input {
     /// Its text, and how that is best read.
-    pub(super) fn open(&self, progress: &ProgressBar) -> io::Result<(Box<dyn Read + Send>, Fill)> {
+    pub(in crate::cli) fn open(
+        &self,
+        progress: &ProgressBar,
+    ) -> io::Result<(Box<dyn Read + Send>, Fill)> {
         let fill = if self.len.is_some() { Fill::Well } else { Fill::Soon };
         let text = match &self.log {
             Log::File(path) => {

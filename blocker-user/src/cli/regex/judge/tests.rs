@@ -10,15 +10,17 @@ use super::{
     super::{
         criteria::Criteria,
         filter::Filter,
-        input,
         lines::{Printing, Task},
         report,
-        words::Log,
     },
     judge,
 };
 use crate::{
-    cli::{Format, config::ConfigArgs},
+    cli::{
+        Format,
+        config::ConfigArgs,
+        reading::{self, Log},
+    },
     dovecot::Mode,
     time::LogTime,
 };
@@ -45,7 +47,7 @@ fn task(format: Format) -> Task {
 /// All that is printed of a log.
 fn printed(log: &Path, format: Format, threads: usize) -> String {
     let task = task(format);
-    let inputs = input::check(vec![Log::File(log.to_owned())]).unwrap();
+    let inputs = reading::check(vec![Log::File(log.to_owned())]).unwrap();
     let mut out = Vec::new();
     let judged = judge(inputs, &ProgressBar::hidden(), &task, threads, &mut out).unwrap();
     assert_eq!(judged.troubles, [""; 0]);
