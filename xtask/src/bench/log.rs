@@ -371,7 +371,8 @@ impl Random {
 
     /// Who fails.
     fn failing(&mut self) -> IpAddr {
-        match self.crowd {
+        let crowd = self.crowd;
+        match crowd {
             Crowd::Few => self.ip(),
             // Customers mistype, too.
             Crowd::Month { .. } if self.below(20) == 0 => self.customer(),
