@@ -1,7 +1,7 @@
 //! Who there was: one entry for each client of a log, whatever any jail makes of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
 };
 
@@ -15,8 +15,10 @@ use crate::time::LogTime;
 const MOST_CLIENTS: usize = 1 << 20;
 /// Names are those of real users, but a log can claim anything.
 const MOST_NAMES: usize = 1 << 19;
-/// Of one client; it takes a handful to tell a gateway.
-const MOST_USERS: usize = 200;
+/// Of one client, in the order of their first login: those that are listed.
+const MOST_LISTED: usize = 20;
+/// Further users of clients, all together.
+const MOST_FURTHER: usize = 1 << 20;
 
 /// One of them.
 pub(super) struct Client {
@@ -36,10 +38,20 @@ pub(super) struct Logins {
     pub(super) count: u64,
     pub(super) first: LogTime,
     pub(super) last: LogTime,
-    /// Numbers of names, in the order of their first login.
-    pub(super) users: Vec<u32>,
-    /// Logins by users that there was no room for.
-    pub(super) of_others: u64,
+    /// Numbers of names, in the order of their first login; the first of them.
+    pub(super) listed: Vec<u32>,
+    /// The others.
+    further: HashSet<u32>,
+}
+
+impl Logins {
+    pub(super) fn users(&self) -> impl Iterator<Item = u32> {
+        self.listed.iter().chain(&self.further).copied()
+    }
+
+    pub(super) fn user_count(&self) -> usize {
+        self.listed.len() + self.further.len()
+    }
 }
 
 impl Client {
@@ -47,8 +59,12 @@ impl Client {
         self.logins.as_ref().map_or(0, |logins| logins.count)
     }
 
-    pub(super) fn users(&self) -> &[u32] {
-        self.logins.as_ref().map_or(&[], |logins| &logins.users)
+    pub(super) fn users(&self) -> impl Iterator<Item = u32> {
+        self.logins.iter().flat_map(|logins| logins.users())
+    }
+
+    pub(super) fn user_count(&self) -> usize {
+        self.logins.as_ref().map_or(0, |logins| logins.user_count())
     }
 }
 
@@ -61,6 +77,10 @@ pub(super) struct Clients {
     names: Vec<Box<str>>,
     /// Events of clients that there was no room for.
     pub(super) left_out: u64,
+    /// How many of [`Logins::further`] there are in all.
+    further: usize,
+    /// Logins by users that there was no room for.
+    pub(super) logins_of_others: u64,
 }
 
 impl Clients {
@@ -118,17 +138,22 @@ impl Clients {
 
     pub(super) fn login(&mut self, number: u32, user: Option<&str>, at: LogTime) {
         let user = user.and_then(|user| self.name_number(user));
+        let has_room = self.further < MOST_FURTHER;
         let Some(client) = self.get_mut(number) else { return };
         let logins = client.logins.get_or_insert_with(|| {
-            Box::new(Logins { count: 0, first: at, last: at, users: Vec::new(), of_others: 0 })
+            let (listed, further) = (Vec::new(), HashSet::new());
+            Box::new(Logins { count: 0, first: at, last: at, listed, further })
         });
         logins.count += 1;
         (logins.first, logins.last) = (logins.first.min(at), logins.last.max(at));
-        match user {
-            Some(user) if logins.users.contains(&user) => {}
-            Some(user) if logins.users.len() < MOST_USERS => logins.users.push(user),
-            Some(_) => logins.of_others += 1,
-            None => {}
+        let Some(user) = user.filter(|user| !logins.listed.contains(user)) else { return };
+        if logins.listed.len() < MOST_LISTED {
+            logins.listed.push(user);
+        } else if has_room {
+            let is_new = logins.further.insert(user);
+            self.further += usize::from(is_new);
+        } else if !logins.further.contains(&user) {
+            self.logins_of_others += 1;
         }
     }
 
@@ -141,6 +166,7 @@ impl Clients {
             return Some(*number);
         }
         if self.names.len() >= MOST_NAMES {
+            self.logins_of_others += 1;
             return None;
         }
         let number = u32::try_from(self.names.len()).ok()?;

@@ -18,7 +18,6 @@ use crate::{
 
 /// A list for people is no longer.
 const MOST_HITS: usize = 1000;
-const MOST_USERS: usize = 20;
 /// So many users log in from a gateway. A household is smaller.
 const GATEWAY_USERS: usize = 5;
 /// That many with the same interval are no monitoring but a botnet.
@@ -32,9 +31,9 @@ pub(super) fn hits(detail: &Detail, clients: &Clients) -> (Vec<UserHit>, u64) {
         .filter_map(|(number, past)| {
             let client = clients.get(*number)?;
             let logins = client.logins.as_ref()?;
-            let named = logins.users.iter().take(MOST_USERS).map(|user| clients.name(*user));
+            let named = logins.listed.iter().map(|user| clients.name(*user));
             let users: Vec<String> = named.map(str::to_owned).collect();
-            let left_out = logins.users.len() - users.len();
+            let left_out = logins.user_count() - users.len();
             Some(UserHit {
                 subject: show(&client.subject),
                 users,
@@ -62,7 +61,7 @@ pub(super) fn hits(detail: &Detail, clients: &Clients) -> (Vec<UserHit>, u64) {
 pub(super) fn users(hit: impl Iterator<Item = u32>, clients: &Clients) -> u64 {
     let mut users = Bits::default();
     let named = hit.filter_map(|number| clients.get(number)).flat_map(Client::users);
-    named.for_each(|user| users.insert(*user));
+    named.for_each(|user| users.insert(user));
     users.len()
 }
 
@@ -83,7 +82,7 @@ pub(super) fn recognised(
     let is_rare = |interval: &f64| alike.get(&size(*interval)).is_none_or(|n| *n <= MOST_ALIKE);
     let mut found: Vec<(u32, Recognised)> = failing()
         .filter_map(|(number, client)| {
-            let users = client.users().len();
+            let users = client.user_count();
             let interval = regular(client).filter(is_rare).filter(|_| users < GATEWAY_USERS);
             let (kind, reason) = match interval {
                 Some(interval) => (Kind::Monitoring, monitoring(client, interval)),

@@ -34,11 +34,6 @@ pub(super) fn reason(best: &Cell, cells: &[Cell], failures: u64) -> String {
     let gain = format!(
         "it prevents {share} of the failures and bans {attackers_caught} of {attackers} attackers"
     );
-    if prevented_failures == 0 {
-        return "no setting that was tried would have prevented anything, so this is the most \
-                lenient of them"
-            .to_owned();
-    }
     let stricter = cells.iter().filter(|cell| prevented(cell) > prevented_failures);
     let next = stricter.max_by_key(|cell| prevented(cell));
     match (clients_with_users_hit, next) {

@@ -130,6 +130,13 @@ impl Seen {
                 self.clients.left_out
             ));
         }
+        if self.clients.logins_of_others > 0 {
+            notes.push(format!(
+                "There are more users than fit into memory: {} logins are of further ones, which \
+                 no number of users counts.",
+                self.clients.logins_of_others
+            ));
+        }
         if self.plan.as_logged {
             notes.push(
                 "Every line counts, also those that a ban would have prevented, as when the daemon \
@@ -244,7 +251,8 @@ fn sweep(
 
 fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Option<Recommendation> {
     let Seen { plan, totals, .. } = seen;
-    let best = recommend::best(&sweep.cells)?;
+    // Nothing is learnt from a log on which nothing has an effect.
+    let best = recommend::best(&sweep.cells).filter(|best| best.effect.prevented_failures > 0)?;
     let Policy { maxretry, findtime, .. } = &plan.policy;
     let span = |secs| show_span(Duration::from_secs(secs));
     let mut changes = Vec::new();

@@ -26,7 +26,8 @@ pub(super) fn of(report: &Report) -> String {
     }
     recommendation(&mut text, report);
     for note in &report.notes {
-        let _ = writeln!(text, "\nNote: {note}");
+        text.push('\n');
+        wrapped(&mut text, &format!("Note: {note}"));
     }
     text
 }
@@ -224,11 +225,12 @@ fn top(text: &mut String, title: &str, list: &[Top]) {
 /// hit.
 fn sweep(text: &mut String, report: &Report, sweep: &Sweep) {
     heading(text, "Other settings: failures prevented / clients with users hit");
-    let width = 14;
-    let _ = write!(text, "{:<10}", "findtime");
+    let width = 10;
+    let _ = write!(text, "{:<10}", "maxretry");
     for maxretry in &sweep.maxretry {
-        let _ = write!(text, "{:>width$}", format!("maxretry {maxretry}"));
+        let _ = write!(text, "{maxretry:>width$}");
     }
+    text.push_str("\nfindtime");
     text.push('\n');
     for row in sweep.cells.chunks(sweep.maxretry.len().max(1)) {
         let name = row.first().map_or_else(String::new, |cell| span(cell.findtime));
@@ -258,12 +260,33 @@ fn brief(cell: &Cell, failures: u64) -> String {
 fn recommendation(text: &mut String, report: &Report) {
     let Some(recommended) = &report.recommendation else { return };
     heading(text, "Recommended");
-    let _ = writeln!(
-        text,
-        "maxretry {} within {}: {}.\n",
+    let sentence = format!(
+        "maxretry {} within {}: {}.",
         recommended.maxretry,
         span(recommended.findtime),
         recommended.reason
     );
+    wrapped(text, &sentence);
+    text.push('\n');
     text.push_str(&recommended.snippet);
+}
+
+/// Broken between words where a line would be longer than a terminal is wide.
+fn wrapped(text: &mut String, sentence: &str) {
+    const WIDTH: usize = 78;
+    let mut column = 0;
+    for word in sentence.split_whitespace() {
+        let len = word.chars().count();
+        if column > 0 && column + 1 + len > WIDTH {
+            text.push('\n');
+            column = 0;
+        }
+        if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += len;
+    }
+    text.push('\n');
 }
