@@ -31,15 +31,9 @@ pub(super) fn hits(detail: &Detail, clients: &Clients) -> (Vec<UserHit>, u64) {
         .filter_map(|(number, past)| {
             let client = clients.get(*number)?;
             let logins = client.logins.as_ref()?;
-<<<<<<< HEAD
-            let named = logins.listed.iter().map(|user| clients.name(*user));
-            let users: Vec<String> = named.map(str::to_owned).collect();
-            let left_out = logins.user_count() - users.len();
-=======
             let named = logins.named.iter().map(|user| clients.name(*user));
             let users: Vec<String> = named.map(str::to_owned).collect();
             let left_out = logins.users.saturating_sub(u64::try_from(users.len()).unwrap_or(0));
->>>>>>> wt-replay
             Some(UserHit {
                 subject: show(&client.subject),
                 users,
@@ -63,17 +57,6 @@ pub(super) fn hits(detail: &Detail, clients: &Clients) -> (Vec<UserHit>, u64) {
     (hits, u64::try_from(left_out).unwrap_or(0))
 }
 
-<<<<<<< HEAD
-/// How many names logged in from the clients in `hit`.
-pub(super) fn users(hit: impl Iterator<Item = u32>, clients: &Clients) -> u64 {
-    let mut users = Bits::default();
-    let named = hit.filter_map(|number| clients.get(number)).flat_map(Client::users);
-    named.for_each(|user| users.insert(user));
-    users.len()
-}
-
-=======
->>>>>>> wt-replay
 /// Clients that fail, and that are better not banned.
 pub(super) fn recognised(
     clients: &Clients,
@@ -91,11 +74,7 @@ pub(super) fn recognised(
     let is_rare = |interval: &f64| alike.get(&size(*interval)).is_none_or(|n| *n <= MOST_ALIKE);
     let mut found: Vec<(u32, Recognised)> = failing()
         .filter_map(|(number, client)| {
-<<<<<<< HEAD
-            let users = client.user_count();
-=======
             let users = client.users();
->>>>>>> wt-replay
             let interval = regular(client).filter(is_rare).filter(|_| users < GATEWAY_USERS);
             let (kind, reason) = match interval {
                 Some(interval) => (Kind::Monitoring, monitoring(client, interval)),

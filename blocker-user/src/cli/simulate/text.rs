@@ -28,12 +28,7 @@ pub(super) fn of(report: &Report, all_bans: bool) -> String {
     }
     recommendation(&mut text, report);
     for note in &report.notes {
-<<<<<<< HEAD
-        text.push('\n');
-        wrapped(&mut text, &format!("Note: {note}"));
-=======
         let _ = writeln!(text, "\n{}", wrapped(&format!("Note: {note}")));
->>>>>>> wt-replay
     }
     text
 }
@@ -254,7 +249,6 @@ fn sweep(text: &mut String, report: &Report, sweep: &Sweep) {
     for maxretry in &sweep.maxretry {
         let _ = write!(text, "{maxretry:>width$}");
     }
-    text.push_str("\nfindtime");
     text.push('\n');
     for row in sweep.cells.chunks(sweep.maxretry.len().max(1)) {
         let name = row.first().map_or_else(String::new, |cell| span(cell.findtime));
@@ -284,41 +278,12 @@ fn brief(cell: &Cell, failures: u64) -> String {
 fn recommendation(text: &mut String, report: &Report) {
     let Some(recommended) = &report.recommendation else { return };
     heading(text, "Recommended");
-<<<<<<< HEAD
-    let sentence = format!(
-=======
     let why = format!(
->>>>>>> wt-replay
         "maxretry {} within {}: {}.",
         recommended.maxretry,
         span(recommended.findtime),
         recommended.reason
     );
-<<<<<<< HEAD
-    wrapped(text, &sentence);
-    text.push('\n');
-=======
     let _ = writeln!(text, "{}\n", wrapped(&why));
->>>>>>> wt-replay
     text.push_str(&recommended.snippet);
-}
-
-/// Broken between words where a line would be longer than a terminal is wide.
-fn wrapped(text: &mut String, sentence: &str) {
-    const WIDTH: usize = 78;
-    let mut column = 0;
-    for word in sentence.split_whitespace() {
-        let len = word.chars().count();
-        if column > 0 && column + 1 + len > WIDTH {
-            text.push('\n');
-            column = 0;
-        }
-        if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += len;
-    }
-    text.push('\n');
 }
