@@ -6,6 +6,7 @@ mod log;
 mod machine;
 mod measure;
 mod rules;
+mod simulate;
 mod table;
 
 use std::process::ExitCode;
@@ -19,11 +20,14 @@ pub(crate) enum Bench {
     Kernel(kernel::Args),
     /// How fast log lines are judged: doveblock, fail2ban-regex, and ripgrep for the same words
     Rules(rules::Args),
+    /// How fast a month of a large server is replayed, and in how much memory
+    Simulate(simulate::Args),
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Kernel(args) => kernel::run(args),
         Bench::Rules(args) => rules::run(args),
+        Bench::Simulate(args) => simulate::run(args),
     }
 }

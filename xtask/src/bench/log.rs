@@ -1,6 +1,8 @@
 //! The log that everybody is measured on: a day of a busy mail server, the same bytes on
 //! every machine. Nine lines in eleven are no failure; the rest are the failures of Dovecot 2.3
 //! and 2.4, as syslog and as Dovecot itself write them.
+mod crowd;
+
 use std::{
     fmt::Write as _,
     fs::File,
@@ -10,6 +12,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+
+pub(super) use crowd::Crowd;
 
 /// What the rules of both modes recognise a failure by.
 pub(super) const WORDS: [&str; 15] = [
@@ -31,8 +35,8 @@ pub(super) const WORDS: [&str; 15] = [
 ];
 
 /// 2026-11-23T00:00:00Z, in seconds.
-const START: u64 = 1_795_392_000;
-const DAY_SECS: u64 = 86_400;
+pub(super) const START: u64 = 1_795_392_000;
+pub(super) const DAY_SECS: u64 = 86_400;
 
 /// How many lines were made, and how many of them tell of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +50,23 @@ pub(super) struct Made {
 pub(super) fn write(path: &Path, lines: u64) -> Result<Made> {
     let failed = || format!("failed to write {}", path.display());
     let mut out = BufWriter::new(File::create(path).with_context(failed)?);
-    let made = day_to(&mut out, lines).with_context(failed)?;
+    let made = day_to(&mut out, &mut Log::default(), START, lines).with_context(failed)?;
     out.flush().with_context(failed)?;
     Ok(made)
 }
 
-fn day_to(out: &mut impl io::Write, lines: u64) -> io::Result<Made> {
-    let mut log = Log::default();
+/// The day that begins at `start`.
+pub(super) fn day_to(
+    out: &mut impl io::Write,
+    log: &mut Log,
+    start: u64,
+    lines: u64,
+) -> io::Result<Made> {
     let mut made = Made { lines, failures: 0, bytes: 0 };
     let mut line = String::new();
     for number in 0..lines {
         line.clear();
-        let is_failure = log.line(START + number * DAY_SECS / lines.max(1), &mut line);
+        let is_failure = log.line(start + number * DAY_SECS / lines.max(1), &mut line);
         made.failures += u64::from(is_failure);
         made.bytes += line.len() as u64;
         out.write_all(line.as_bytes())?;
@@ -70,11 +79,15 @@ pub(super) struct Log(Random);
 
 impl Default for Log {
     fn default() -> Self {
-        Self(Random(START))
+        Self::of(START, Crowd::Few)
     }
 }
 
 impl Log {
+    pub(super) fn of(seed: u64, crowd: Crowd) -> Self {
+        Self(Random { state: seed, crowd })
+    }
+
     /// Appends a line of that second since 1970, and says whether it tells of a failure.
     pub(super) fn line(&mut self, second: u64, line: &mut String) -> bool {
         let random = &mut self.0;
@@ -153,7 +166,7 @@ fn postfix(program: &'static str, text: String) -> Message {
 }
 
 fn innocent(random: &mut Random) -> Message {
-    let (user, ip) = (random.user(), random.ip());
+    let (user, ip) = (random.user(), random.customer());
     let session = random.session(ip);
     let (pid, size, queue) = (random.below(60_000), random.below(90_000), random.queue_id());
     match random.below(100) {
@@ -231,7 +244,7 @@ fn innocent(random: &mut Random) -> Message {
 }
 
 fn failure(random: &mut Random) -> Message {
-    let (user, ip) = (random.user(), random.ip());
+    let (user, ip) = (random.user(), random.failing());
     let session = random.session(ip);
     let (secs, pid) = (random.below(180), random.below(60_000));
     let service =
@@ -308,12 +321,15 @@ fn failure(random: &mut Random) -> Message {
 }
 
 /// Sebastiano Vigna's splitmix64: a few lines, the same numbers everywhere.
-struct Random(u64);
+struct Random {
+    state: u64,
+    crowd: Crowd,
+}
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^ (bits >> 31)
@@ -342,6 +358,29 @@ impl Random {
         match self.below(3) {
             0 => format!("{name}{}", self.below(1000)),
             _ => name.to_owned(),
+        }
+    }
+
+    /// Who does nothing wrong.
+    fn customer(&mut self) -> IpAddr {
+        match self.crowd {
+            Crowd::Few => self.ip(),
+            Crowd::Month { .. } | Crowd::Distinct { .. } => crowd::customer(self.below(60_000)),
+        }
+    }
+
+    /// Who fails.
+    fn failing(&mut self) -> IpAddr {
+        let crowd = self.crowd;
+        match crowd {
+            Crowd::Few => self.ip(),
+            // Customers mistype, too.
+            Crowd::Month { .. } if self.below(20) == 0 => self.customer(),
+            Crowd::Month { day } => crowd::attacker(day * 5_000 + self.below(8_000)),
+            Crowd::Distinct { next, of } => {
+                self.crowd = Crowd::Distinct { next: next + 1, of };
+                crowd::attacker(next % of)
+            }
         }
     }
 
@@ -389,7 +428,7 @@ mod tests {
 
     fn made(lines: u64) -> (Made, String) {
         let mut log = Vec::new();
-        let made = day_to(&mut log, lines).unwrap();
+        let made = day_to(&mut log, &mut Log::default(), START, lines).unwrap();
         (made, String::from_utf8(log).unwrap())
     }
 

@@ -2,6 +2,8 @@
 use std::{
     fs,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -9,29 +11,55 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cmd;
 
+/// How often it is looked at how much memory a program uses.
+const LOOK: Duration = Duration::from_millis(10);
+
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) wall: Duration,
     /// User and system time together, to a hundredth of a second.
     pub(super) cpu: Duration,
     pub(super) said: String,
+    /// The most memory it had at once (VmHWM of proc(5)), up to some milliseconds before its end.
+    pub(super) peak_bytes: u64,
 }
 
 pub(super) fn run(command: &mut Command) -> Result<Run> {
     let before = cpu_of_children()?;
     let started = Instant::now();
-    let output = command
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .output()
+        .spawn()
         .with_context(|| cmd::failed(command))?;
+    let (pid, peak, ended) = (child.id(), AtomicU64::new(0), AtomicBool::new(false));
+    let output = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                peak.fetch_max(peak_of(pid).unwrap_or(0), Ordering::AcqRel);
+                thread::sleep(LOOK);
+            }
+        });
+        let output = child.wait_with_output();
+        ended.store(true, Ordering::Release);
+        output
+    });
+    let output = output.with_context(|| cmd::failed(command))?;
     let wall = started.elapsed();
     if !output.status.success() {
         bail!("{} ({})", cmd::failed(command), output.status);
     }
     let cpu = cpu_of_children()?.saturating_sub(before);
-    Ok(Run { wall, cpu, said: String::from_utf8_lossy(&output.stdout).into_owned() })
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(Run { wall, cpu, said, peak_bytes: peak.into_inner() })
+}
+
+/// `None` once the process has ended.
+fn peak_of(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 fn cpu_of_children() -> Result<Duration> {
@@ -77,8 +105,9 @@ mod tests {
 
     #[test]
     fn a_run_is_measured_with_what_it_said() {
-        let run = run(Command::new("sh").args(["-c", "echo 7"])).unwrap();
+        let run = run(Command::new("sh").args(["-c", "echo 7; sleep 0.1"])).unwrap();
         assert_eq!(run.said, "7\n");
+        assert!(run.peak_bytes > 4096, "{run:?}");
         assert!(run.wall > Duration::ZERO);
         assert!(cpu_of(std::process::id()).is_ok());
     }
