@@ -62,6 +62,19 @@ fn a_scanner_is_banned_again_each_time_its_ban_has_ended() -> Result<()> {
     Ok(())
 }
 
+/// Nobody's monitoring is that hasty: whoever is to be ignored has to be asked about first.
+#[test]
+fn a_scanner_that_keeps_time_to_the_second_is_still_an_attacker() -> Result<()> {
+    let mut log = Log::new(Version::V2_3);
+    for number in 0..360 {
+        log.probe(START + 10 * number, ATTACKER, 0);
+    }
+    let report = simulate(&log, &AGGRESSIVE)?;
+    adds_up(&report);
+    expect(&report, &json!({"effect": {"attackers": 1, "attackers_caught": 1}, "recognised": []}));
+    Ok(())
+}
+
 #[test]
 fn a_guesser_is_banned_by_either_version_and_on_any_port() -> Result<()> {
     for version in [Version::V2_3, Version::V2_4] {
@@ -133,7 +146,8 @@ fn who_comes_back_for_hours_is_banned_each_time() -> Result<()> {
     });
     expect(
         &report,
-        &json!({"effect": {"bans": 10, "prevented_failures": 550},
+        // By the clock, and for all that no monitoring: it guesses.
+        &json!({"effect": {"bans": 10, "prevented_failures": 550, "attackers": 1}, "recognised": [],
             "bans": bans.collect::<Result<Vec<_>>>()?}),
     );
     Ok(())
