@@ -91,6 +91,19 @@ fn every_line_that_counts_holds_a_word_of_its_rule() {
     }
 }
 
+/// `simulate` judges each line once and serves both modes.
+#[test]
+fn normal_mode_is_aggressive_mode_without_its_own_rules() {
+    for line in CORPORA.iter().flat_map(|(_, corpus)| lines(corpus)) {
+        let at = line.iter().position(|byte| *byte == b'\t').map_or(0, |tab| tab + 1);
+        let line = line.get(at..).unwrap_or_default();
+        let is_its_own =
+            |event: &Event| matches!(event, Event::Failure(it) if it.rule.mode > Mode::Normal);
+        let left = event(Mode::Aggressive, line).filter(|event| !is_its_own(event));
+        assert_eq!(event(Mode::Normal, line), left, "{}", String::from_utf8_lossy(line));
+    }
+}
+
 #[test]
 fn every_line_of_a_real_daemon_is_judged_by_what_happened() {
     for (name, corpus) in CORPORA {
