@@ -152,8 +152,8 @@ impl Seen {
         }
         if self.totals.logins == 0 && self.totals.failures > 0 {
             notes.push(
-                "No login is in these logs, so nobody can be told for a real user. Read the log \
-                 that has the lines of logins too (auth_verbose or not, login processes write them \
+                "No login is in these logs, so nobody can be told for a real user, and nothing is \
+                 recommended. Read the log that has the lines of logins too (auth_verbose or not, login processes write them \
                  at the level info)."
                     .to_owned(),
             );
@@ -251,7 +251,9 @@ fn sweep(
 
 fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Option<Recommendation> {
     let Seen { plan, totals, .. } = seen;
-    let best = recommend::best(&sweep.cells)?;
+    // Without logins nothing is known of users, and the strictest setting would be the best.
+    let cells = Some(&sweep.cells).filter(|_| totals.logins > 0)?;
+    let best = recommend::best(cells)?;
     let Policy { maxretry, findtime, .. } = &plan.policy;
     let span = |secs| show_span(Duration::from_secs(secs));
     let mut changes = Vec::new();

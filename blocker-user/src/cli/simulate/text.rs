@@ -208,19 +208,19 @@ fn bans(text: &mut String, report: &Report, most: usize) {
     if report.bans.is_empty() {
         return;
     }
-    heading(text, "Bans, in the order of time; which one of the client, and what it prevented");
-    let mut rows =
-        vec![["client", "no.", "from", "until", "last rule", "prevented"].map(str::to_owned)];
+    heading(text, "Bans, in the order of time, and how many failures less");
+    let mut rows = vec![["client", "no.", "from", "for", "last rule", "less"].map(str::to_owned)];
     rows.extend(report.bans.iter().take(most).map(ban));
     text.push_str(&table(&rows));
     more(text, report.bans.len(), report.bans_left_out, most);
 }
 
 fn ban(ban: &Ban) -> [String; 6] {
-    let until = ban.expires.map_or_else(|| "for ever".to_owned(), time);
+    let long = |end: When| end.0.as_secs().saturating_sub(ban.at.0.as_secs());
+    let long = ban.expires.map(|end| u64::try_from(long(end)).unwrap_or(0));
     let prevented = ban.prevented_failures.map_or_else(String::new, |count| count.to_string());
     let number = ban.earlier_bans.saturating_add(1).to_string();
-    [ban.subject.clone(), number, time(ban.at), until, ban.cause.clone(), prevented]
+    [ban.subject.clone(), number, time(ban.at), bantime(long), ban.cause.clone(), prevented]
 }
 
 fn top(text: &mut String, title: &str, list: &[Top]) {
