@@ -252,7 +252,7 @@ fn sweep(
 fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Option<Recommendation> {
     let Seen { plan, totals, .. } = seen;
     // Without logins nothing is known of users, and the strictest setting would be the best.
-    let cells = Some(&sweep.cells).filter(|_| totals.logins > 0)?;
+    let cells = (totals.logins > 0).then_some(&sweep.cells)?;
     let best = recommend::best(cells)?;
     let Policy { maxretry, findtime, .. } = &plan.policy;
     let span = |secs| show_span(Duration::from_secs(secs));
