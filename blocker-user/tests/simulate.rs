@@ -119,7 +119,8 @@ fn all_bans_are_printed_where_that_is_asked_for() {
     let some = text(&logs.run(&["simulate", "mail.log", "--no-sweep"]).stdout);
     let all = text(&logs.run(&["simulate", "mail.log", "--no-sweep", "--all-bans"]).stdout);
     assert!(some.contains("and 20 more\n"), "{some}");
-    let bans = |out: &str| out.lines().filter(|line| line.contains("2026-11-24T17:00:04Z")).count();
+    let bans =
+        |out: &str| out.lines().filter(|line| line.contains("2026-11-24T17:00:04Z  10m")).count();
     assert_eq!((bans(&some), bans(&all)), (10, 30), "{all}");
 }
 
