@@ -215,6 +215,11 @@ fn says(page: &Value, wanted: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Of a text.
+fn number(text: &Value) -> Option<u64> {
+    text.as_str()?.parse().ok()
+}
+
 /// Each cell, in the picture and in the table, has the numbers of the report.
 fn heat_map(page: &Value, wanted: &Value) -> Result<()> {
     let all = wanted["read"]["failures"].as_u64().context("no failures")?;
@@ -232,11 +237,11 @@ fn heat_map(page: &Value, wanted: &Value) -> Result<()> {
         ensure!(digits(&text(0)) == share.to_string(), "{drawn} instead of {share} %: {cell:#}");
         let shown = digits(&text(1)).parse().unwrap_or(0_u64);
         ensure!(*users == shown, "{drawn} instead of {users} users");
-        ensure!(row["maxretry"] == cell["maxretry"].to_string(), "{row} for {cell:#}");
+        ensure!(number(&row["maxretry"]) == cell["maxretry"].as_u64(), "{row} for {cell:#}");
         let exact = row["prevented"].as_str().unwrap_or_default();
         let exact = digits(exact.split('(').next().unwrap_or_default());
-        ensure!(exact == prevented.to_string(), "{row} instead of {prevented}");
-        ensure!(row["users"] == users.to_string(), "{row} instead of {users}");
+        ensure!(exact.parse().ok() == prevented.as_u64(), "{row} instead of {prevented}");
+        ensure!(number(&row["users"]) == users.as_u64(), "{row} instead of {users}");
         if text(0).contains('★') || text(1).contains('★') {
             marked.push(cell);
         }
