@@ -152,7 +152,7 @@ fn drawing(map: &Map<'_>, look: &Look) -> Option<Drawing> {
     let height = Look::HEAD + rows.checked_mul(look.row)?;
     draw((look.width.unsigned_abs(), height.unsigned_abs()), |area| {
         let muted = |across, down| font(look.text.min(13.0), Ink::Muted, (across, down));
-        write(area, "maxretry →", (look.left, 4), muted(HPos::Left, VPos::Top))?;
+        write(area, "maxretry →", (look.width - 2, 4), muted(HPos::Right, VPos::Top))?;
         write(area, "findtime ↓", (0, 4), muted(HPos::Left, VPos::Top))?;
         for (column, tries) in (0..).zip(&sweep.maxretry) {
             let middle = look.left + column * across + across / 2;

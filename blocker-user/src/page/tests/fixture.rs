@@ -123,7 +123,7 @@ fn tops(network: bool) -> Vec<Top> {
 }
 
 pub(super) fn report() -> Report {
-    let hours = 24 * 30;
+    let (hours, month) = (24 * 30, 24 * 30 * HOUR);
     let wave = |step: u64| 180 + (step % 24) * 9 + if step % 171 < 12 { 900 } else { 0 };
     let failures: Vec<u64> = (0..hours).map(wave).collect();
     let policy = PolicyInForce {
@@ -148,7 +148,7 @@ pub(super) fn report() -> Report {
             lines: 12_345_678,
             undated: 3,
             from: Some(at(0)),
-            to: Some(at(i64::try_from(hours).unwrap() * HOUR)),
+            to: Some(at(month)),
             failures: 184_000,
             logins: 1_200_000,
             connections: 1_600_000,

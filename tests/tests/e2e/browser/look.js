@@ -49,18 +49,22 @@
     const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
     return (a + 0.05) / (b + 0.05);
   };
-  const texts = all("body *").filter((node) => {
-    const hasText = [...node.childNodes].some((of) => of.nodeType === 3 && of.data.trim());
-    return hasText && !["TITLE", "DESC"].includes(node.tagName.toUpperCase()) && isShown(node);
-  });
   // Ten thousand rows look alike.
-  const contrasts = texts.slice(0, 2000).map((node) => {
+  const texts = [];
+  for (const node of document.body.querySelectorAll("*")) {
+    const hasText = [...node.childNodes].some((of) => of.nodeType === 3 && of.data.trim());
+    const isTold = hasText && !["TITLE", "DESC"].includes(node.tagName.toUpperCase());
+    if (isTold && isShown(node)) texts.push(node);
+    if (texts.length === 2000) break;
+  }
+  const contrasts = texts.map((node) => {
     const isDrawn = node.tagName === "text";
     const front = isDrawn ? getComputedStyle(node).fill : getComputedStyle(node).color;
     const back = isDrawn ? behindDrawn(node) : behind(node);
     return { text: text(node).slice(0, 40), front, back, contrast: contrast(front, back) };
   });
 
+  const fits = document.documentElement.scrollWidth <= document.documentElement.clientWidth;
   const section = (name) => document.querySelector(`section[aria-labelledby="h-${name}"]`);
   const rows = (of) => (of ? all("tbody tr", of) : []);
   const cell = (row, label) => text(all("td", row).find((td) => td.dataset.label === label));
@@ -73,8 +77,8 @@
   return JSON.stringify({
     windowWidth: document.documentElement.clientWidth,
     contentWidth: document.documentElement.scrollWidth,
-    tooWide: all("body *").filter((node) => box(node).right > innerWidth + 1).slice(0, 5)
-      .map((node) => node.outerHTML.slice(0, 120)),
+    tooWide: fits ? [] : all("body *").filter((node) => box(node).right > innerWidth + 1)
+      .slice(0, 5).map((node) => node.outerHTML.slice(0, 120)),
     background: getComputedStyle(document.body).backgroundColor,
     contrasts,
     bans: rows(section("bans")).length,
