@@ -21,7 +21,7 @@ const FROM_NOTHING: [&str; 1] = ["docs/getting-started.md"];
 
 /// What is run by another test, or by nobody, and why: how such commands begin, the file of that
 /// test, and what is named there.
-const ELSEWHERE: [(&str, &str, &str); 14] = [
+const ELSEWHERE: [(&str, &str, &str); 17] = [
     ("cargo xtask run", "tests/tests/e2e/sandbox.rs", "fn trials"),
     ("cargo xtask package", "tests/tests/package/main.rs", "package_"),
     ("cargo xtask test", "xtask/src/test.rs", "pub(crate) fn all"),
@@ -38,6 +38,15 @@ const ELSEWHERE: [(&str, &str, &str); 14] = [
     ("rpm -i target/package/doveblock.rpm", "tests/tests/package/contents.rs", "doveblock.rpm"),
     ("systemctl ", "tests/tests/package/life.rs", "systemctl"),
     ("journalctl -u doveblock", "tests/tests/package/life.rs", "journalctl"),
+    (
+        "cargo run --release -p blocker-user --example jail_memory",
+        "blocker-user/examples/jail_memory.rs",
+        "fn main",
+    ),
+    // A daemon of fail2ban's is not started: its judgement is asked for by line.
+    ("fail2ban-client ", "tests/tests/e2e/oracle.rs", "fail2ban"),
+    // Changes all of the host for a moment.
+    ("sysctl ", "docs/bpftool.md", "kernel.bpf_stats_enabled=0"),
     // Both need the user and the group of the package.
     ("setfacl ", "packaging/deb/postinst", "doveblock"),
     ("adduser ", "packaging/deb/postinst", "adduser"),

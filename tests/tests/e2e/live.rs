@@ -214,7 +214,8 @@ fn without(world: &World) -> Result<()> {
     let config = world.claim.dir().join("doveblock.conf");
     fs::write(&config, format!("[dovecot]\nlogpath = {}\n", log(world).display()))?;
     let asked = ["--config", &config.display().to_string()];
-    let said = look(world, &asked, &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])?;
+    let said =
+        look(world, &asked, &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])?;
     said.expect("daemon", "not known")?;
     said.expect("program", "not known")?;
     ensure!(said.code == 0, "what is not known is no fault: {:#?}", said.items);

@@ -122,9 +122,9 @@ fn of_the_kernel(facts: &Facts<'_>) -> Vec<Item> {
     let wanted = wanted_interfaces(facts);
     items.extend(wanted.iter().map(|name| kernel::interface(&crate::firewall::guard(name, &dir))));
     let routes = of_default_routes().unwrap_or_default();
-    let open: Vec<String> =
-        routes.into_iter().filter(|name| !crate::firewall::covers(&wanted, name)).collect();
-    items.push(kernel::routes(&wanted, &open));
+    let is_open = |name: &&String| !crate::firewall::covers(&wanted, name);
+    let open: Vec<String> = routes.iter().filter(is_open).cloned().collect();
+    items.push(kernel::routes(&routes, &open));
     items.push(traffic::seen(status));
     items.push(kernel::fill(status));
     items

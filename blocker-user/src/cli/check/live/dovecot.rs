@@ -16,12 +16,13 @@ const MOST: usize = 4 << 20;
 
 /// `guarded` as `port` takes it; `logs` are the names of those that are read.
 pub(super) fn look(guarded: &str, logs: &[String]) -> Vec<Item> {
+    const CHECK: &str = "dovecot";
     let answer = ask(&mut Command::new(DOVECONF), LIMIT, MOST);
     let conf = match answer {
         Ok(text) => Conf::read(&String::from_utf8_lossy(&text)),
         Err(error) => {
             return vec![Item::unknown(
-                "dovecot",
+                CHECK,
                 format!("its configuration: {DOVECONF} {error}"),
                 "ask as root, on the host that Dovecot runs on",
             )];

@@ -106,11 +106,15 @@ pub(super) fn interface(guard: &SeenGuard) -> Item {
     }
 }
 
-/// `open` are interfaces of default routes that are not guarded.
-pub(super) fn routes(guarded: &[String], open: &[String]) -> Item {
+/// `routes` are the interfaces of default routes, `open` those of them that are not guarded.
+pub(super) fn routes(routes: &[String], open: &[String]) -> Item {
     const CHECK: &str = "routes";
     match open {
-        [] => Item::ok(CHECK, format!("the default routes lead by {}", guarded.join(", "))),
+        [] if routes.is_empty() => Item::ok(CHECK, "there is no default route"),
+        [] => Item::ok(
+            CHECK,
+            format!("default routes lead by guarded interfaces: {}", routes.join(", ")),
+        ),
         open => Item::warning(
             CHECK,
             format!("a default route leads by {}, which is not guarded", open.join(", ")),
@@ -184,7 +188,7 @@ mod tests {
             assert_eq!(interface(&SeenGuard { name: "eth0".to_owned(), place }).verdict, verdict);
         }
         assert_eq!(routes(&["eth0".to_owned()], &[]).verdict, Verdict::Ok);
-        let item = routes(&["eth0".to_owned()], &["wan0".to_owned()]);
+        let item = routes(&["wan0".to_owned()], &["wan0".to_owned()]);
         assert!(item.verdict == Verdict::Warning && item.what.contains("wan0"), "{item:?}");
     }
 
