@@ -65,6 +65,8 @@ pub(super) struct Stage<'w> {
     /// By their sockets.
     daemons: HashMap<String, Process>,
     started: u32,
+    /// What the last command printed.
+    said: String,
 }
 
 impl<'w> Stage<'w> {
@@ -90,7 +92,14 @@ impl<'w> Stage<'w> {
         command.arg(fs::canonicalize(super::root())?);
         let said = world.claim.dir().join("stage");
         let holder = Process::spawn("the stage", &command, &File::create(&said)?)?;
-        let mut stage = Self { world, dovecot, holder, daemons: HashMap::new(), started: 0 };
+        let mut stage = Self {
+            world,
+            dovecot,
+            holder,
+            daemons: HashMap::new(),
+            started: 0,
+            said: String::new(),
+        };
         let is_set = Follow::new(&said)
             .wait_for_while(LIMIT, &["set"], || stage.holder.ended().map(|end| end.is_none()));
         is_set.with_context(|| fs::read_to_string(&said).unwrap_or_default())?;
@@ -118,9 +127,10 @@ impl<'w> Stage<'w> {
             Where::Server => self.command("bash"),
             Where::Client => self.world.client.command("bash"),
         };
-        let done = output(shell.args(["-e", "-o", "pipefail", "-c", text]))?;
+        let done = output(shell.args(["-o", "pipefail", "-c", text]))?;
         let said = [done.stdout, done.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
-        ensure!(done.status.success(), "{}\n{}\n{}", done.status, said.concat(), self.logs());
+        self.said = said.concat();
+        ensure!(done.status.success(), "{}\n{}\n{}", done.status, self.said, self.logs());
         Ok(())
     }
 
@@ -146,6 +156,10 @@ impl<'w> Stage<'w> {
     pub(super) fn act(&mut self, direction: &str) -> Result<()> {
         match direction.split_once(' ') {
             Some(("wait", part)) => self.wait_for(part),
+            Some(("printed", part)) => {
+                ensure!(self.said.contains(part), "{}\n{}", self.said, self.logs());
+                Ok(())
+            }
             Some(("stop", socket)) => self.stop(socket),
             _ => bail!("what is to be done?"),
         }
