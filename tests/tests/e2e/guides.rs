@@ -23,7 +23,7 @@ const FROM_NOTHING: [&str; 1] = ["docs/getting-started.md"];
 /// test, and what is named there.
 const ELSEWHERE: [(&str, &str, &str); 17] = [
     ("cargo xtask run", "tests/tests/e2e/sandbox.rs", "fn trials"),
-    ("cargo xtask package", "tests/tests/package/main.rs", "package_"),
+    ("cargo xtask package", "xtask/src/test.rs", "package::for_tests"),
     ("cargo xtask test", "xtask/src/test.rs", "pub(crate) fn all"),
     ("cargo xtask build", "xtask/src/test.rs", "build::both_halves"),
     ("cargo xtask vm", "xtask/src/test.rs", "vm::as_command"),

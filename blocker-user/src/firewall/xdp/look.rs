@@ -104,9 +104,14 @@ fn place(interface: &Interface, dir: &Path) -> Place {
 #[must_use]
 pub fn covers(guarded: &[String], name: &str) -> bool {
     let all = all();
+    // By the names that the kernel has for them: others lead there, too.
+    let guarded: Vec<String> =
+        guarded.iter().filter_map(|name| Some(Interface::named(name).ok()?.name)).collect();
     // Longer chains than this are nobody's.
     const DEPTH: usize = 4;
-    all.iter().find(|one| one.name == name).is_some_and(|one| is_covered(one, guarded, &all, DEPTH))
+    all.iter()
+        .find(|one| one.name == name)
+        .is_some_and(|one| is_covered(one, &guarded, &all, DEPTH))
 }
 
 fn is_covered(one: &Interface, guarded: &[String], all: &[Interface], depth: usize) -> bool {

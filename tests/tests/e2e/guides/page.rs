@@ -113,7 +113,7 @@ impl Page {
     }
 
     /// What somebody does besides typing: `<!-- test: wait TEXT -->`, which is for a line in the
-    /// daemon's terminal, `<!-- test: stop SOCKET -->`, which is Ctrl-C there, and
+    /// daemon's terminal, `<!-- test: start COMMAND -->`, `<!-- test: stop SOCKET -->`, which is Ctrl-C there, and
     /// `<!-- test: printed TEXT -->`, a look at what the last command printed.
     fn stage_direction(&mut self, line: usize, raw: &str) {
         let direction = raw.strip_prefix("<!-- test: ").and_then(|it| it.strip_suffix(" -->"));

@@ -46,6 +46,7 @@ mount --bind /mnt/world "$1"
 mount -t tmpfs tmpfs /run
 mount -t bpf bpf /sys/fs/bpf
 rm -rf /etc/doveblock /var/lib/doveblock /var/log/mail.log*
+mkdir -p /etc/doveblock/doveblock.d
 ln -s "$2" /mnt/bin/doveblock
 ln -s "$4" /var/log/mail.log
 printf '#!/bin/sh\nexec /usr/bin/doveconf -c %s "$@"\n' "$3" > /mnt/bin/doveconf
@@ -75,9 +76,9 @@ impl<'w> Stage<'w> {
             let words: Vec<&str> = words.split(' ').collect();
             run(world.server.command("ip").args(words))
         };
-        inside(&format!("link property add dev {SERVER_LINK} altname eth0"))?;
-        inside(&format!("neigh add {CLIENT} lladdr {CLIENT_MAC} dev {SERVER_LINK} nud permanent"))?;
-        inside(&format!("route add {CLIENT} dev {SERVER_LINK}"))?;
+        inside(&format!("link set dev {SERVER_LINK} name eth0"))?;
+        inside(&format!("neigh add {CLIENT} lladdr {CLIENT_MAC} dev eth0 nud permanent"))?;
+        inside(&format!("route add {CLIENT} dev eth0"))?;
         inside("route add default via 192.0.2.10")?;
         let client = format!("addr add {CLIENT}/32 dev {CLIENT_LINK}");
         run(world.client.command("ip").args(client.split(' ')))?;
@@ -156,6 +157,7 @@ impl<'w> Stage<'w> {
     pub(super) fn act(&mut self, direction: &str) -> Result<()> {
         match direction.split_once(' ') {
             Some(("wait", part)) => self.wait_for(part),
+            Some(("start", text)) => self.start(text),
             Some(("printed", part)) => {
                 ensure!(self.said.contains(part), "{}\n{}", self.said, self.logs());
                 Ok(())

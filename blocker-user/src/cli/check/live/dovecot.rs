@@ -3,7 +3,7 @@
 mod conf;
 mod listening;
 
-use std::{process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use super::item::Item;
 use crate::{config::parse_ports, source::ask};
@@ -42,7 +42,9 @@ fn logs_to(conf: &Conf, logs: &[String]) -> Item {
         Some(place) => ("info_log_path", place),
         None => ("log_path", conf.value("log_path").unwrap_or("syslog")),
     };
-    let is_read = || logs.iter().any(|log| log == place);
+    // Under another name, through a link.
+    let resolved = |path: &str| fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let is_read = || logs.iter().any(|log| log == place || resolved(log) == resolved(place));
     match place {
         "syslog" => Item::ok(CHECK, format!("Dovecot logs to syslog; {} is read", logs.join(", "))),
         place if place.starts_with("/dev/") || is_read() => {
