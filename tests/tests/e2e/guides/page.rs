@@ -9,6 +9,8 @@ const SHELL: &str = "sh";
 const SECOND_HOST: &str = "second-host";
 /// How the text of a [stage direction](Page::stage_direction) begins.
 pub(super) const DIRECTION: char = '@';
+/// How commands begin whose verbs are ours.
+const OURS: [&str; 2] = ["doveblock ", "cargo xtask "];
 /// Blocks of other text, which nobody runs.
 const TEXT: [&str; 7] = ["text", "json", "ini", "yaml", "log", "promql", ""];
 
@@ -32,7 +34,7 @@ pub(super) struct Page {
     pub(super) text: String,
     /// Of its blocks marked `sh`, in order.
     pub(super) commands: Vec<Command>,
-    /// Everything that begins with `doveblock `, in blocks and in sentences.
+    /// Everything that begins with `doveblock ` or `cargo xtask `, in blocks and in sentences.
     pub(super) mentions: Vec<(usize, String)>,
 }
 
@@ -103,8 +105,10 @@ impl Page {
         if command.text.ends_with('\\') {
             command.text.pop();
             *unfinished = Some(command);
+        } else if command.text.ends_with('|') {
+            *unfinished = Some(command);
         } else if !command.text.is_empty() {
-            if command.text.starts_with("doveblock ") {
+            if OURS.iter().any(|start| command.text.starts_with(start)) {
                 self.mentions.push((command.line, command.text.clone()));
             }
             self.commands.push(command);
@@ -126,7 +130,8 @@ impl Page {
     /// Text between backticks.
     fn sentence(&mut self, line: usize, raw: &str) {
         let quoted = raw.split('`').skip(1).step_by(2);
-        let ours = quoted.filter(|text| text.starts_with("doveblock "));
+        let is_ours = |text: &&str| OURS.iter().any(|start| text.starts_with(start));
+        let ours = quoted.filter(is_ours);
         self.mentions.extend(ours.map(|text| (line, text.to_owned())));
     }
 
