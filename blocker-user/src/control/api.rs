@@ -72,11 +72,13 @@ pub struct Status {
     /// how many there are, and the list of bans has them all.
     pub banned: Vec<String>,
     pub counters: CounterValues,
+    /// Of a daemon that is older than the program that asks, nothing.
+    #[serde(default)]
     pub running: Running,
 }
 
 /// What holds, and since when: `doveblock check --live` compares it with the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
     pub started_at: String,
     /// When the configuration that holds was read.

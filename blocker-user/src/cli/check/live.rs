@@ -68,7 +68,7 @@ fn look(args: &CheckArgs) -> Result<Vec<Item>, VerbError> {
     let answer: Result<Status, ClientError> = client.get("/v1/status");
     let reached = daemon::reached(&answer, &args.socket.socket);
     let status = answer.ok();
-    let process = status.as_ref().map(|status| Process::of(status.pid));
+    let process = status.as_ref().and_then(|status| Process::of(status.pid));
     let facts = Facts { args, loaded: args.config.load(), status, process, now: wall_clock() };
 
     let mut items = vec![reached];
@@ -139,7 +139,8 @@ fn wanted_interfaces(facts: &Facts<'_>) -> Vec<String> {
 
 fn pin_dir(facts: &Facts<'_>) -> PathBuf {
     let said = facts.status.as_ref().map(|status| PathBuf::from(&status.running.pin_dir));
-    said.unwrap_or_else(|| facts.args.pin_dir.pin_dir.clone())
+    said.filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or_else(|| facts.args.pin_dir.pin_dir.clone())
 }
 
 /// As `port` takes them.

@@ -90,7 +90,11 @@ pub(super) fn read(facts: &Facts<'_>, asked: Option<IpAddr>) -> Read {
         match spec {
             Spec::File(path) | Spec::Member(path) => read.file(facts, path, findtime),
             Spec::Pattern(pattern) => {
-                for path in logs_of_pattern(pattern).unwrap_or_default() {
+                // Those it led to at the start are named besides.
+                let known = |path: &PathBuf| read.names.contains(&path.display().to_string());
+                let mut found = logs_of_pattern(pattern).unwrap_or_default();
+                found.retain(|path| !known(path));
+                for path in found {
                     read.file(facts, &path, findtime);
                 }
             }
@@ -140,6 +144,7 @@ impl Read {
         };
         self.items.push(logs::file(&facts_of_file, facts.now));
         let Ok(end) = end_of(&seen) else { return };
+        self.tally.last = None;
         self.judge(facts, &end);
         if let (Some(line), There::Found { written, .. }) = (self.tally.last, there) {
             self.items.push(logs::dates(&name, line, written, findtime));

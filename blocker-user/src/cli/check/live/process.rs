@@ -12,6 +12,9 @@ use nix::unistd::{Gid, Group, Uid, User};
 /// keep nobody from reading.
 const READS_ALL: u64 = 1 << 1 | 1 << 2;
 
+/// Of the program.
+const NAME: &str = "doveblock";
+
 pub(super) struct Process {
     dir: PathBuf,
 }
@@ -25,8 +28,12 @@ pub(super) struct Identity {
 }
 
 impl Process {
-    pub(super) fn of(pid: u32) -> Self {
-        Self { dir: Path::new("/proc").join(pid.to_string()) }
+    /// Nothing where the number is of something else: a daemon in a container has numbers of
+    /// its own.
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        let dir = Path::new("/proc").join(pid.to_string());
+        let name = fs::read_to_string(dir.join("comm")).ok()?;
+        (name.trim() == NAME).then_some(Self { dir })
     }
 
     /// Whether the program that it runs is no longer the one on disk.
