@@ -69,7 +69,7 @@ fn pages() -> Result<Vec<Page>> {
 }
 
 const NEEDS: &[fn() -> Option<String>] =
-    &[needs::missing_dovecot, needs::missing_bpftool, needs::missing_fail2ban];
+    &[needs::missing_dovecot, needs::missing_bpftool, needs::missing_guides_tools];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
