@@ -36,6 +36,9 @@ const PACKAGES: [Package; 23] = [
     package("dovecot-managesieved", "managesieve-login", &[Tests, Sandbox]),
     package("iproute2", "ip", &[Tests, Sandbox, Bench]),
     package("bpftool", "bpftool", &[Tests]),
+    // What the guides look into the socket and the database with.
+    package("curl", "curl", &[Tests]),
+    package("sqlite3", "sqlite3", &[Tests]),
     // Boot the kernels of the matrix, and sort their modules.
     package("qemu-system-x86", "qemu-system-x86_64", &[Tests]),
     package("kmod", "modprobe", &[Tests]),
