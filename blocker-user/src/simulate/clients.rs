@@ -8,7 +8,7 @@ use std::{
 use hashbrown::HashTable;
 use ipnet::IpNet;
 
-use super::{bits::Bits, rhythm::Rhythm};
+use super::{bits::Bits, rhythm::Rhythm, trial::Step};
 use crate::time::LogTime;
 
 /// Some 100 bytes each. Of further ones only totals are known.
@@ -29,6 +29,8 @@ pub(super) struct Client {
     pub(super) first: LogTime,
     pub(super) last: LogTime,
     pub(super) rhythm: Rhythm,
+    /// Whether any jail has heard of a failure. Before that, none has heard of a login either.
+    is_failing: bool,
     /// `None` where nobody ever logged in.
     pub(super) logins: Option<Box<Logins>>,
 }
@@ -41,6 +43,8 @@ pub(super) struct Logins {
     /// How many names logged in, and the numbers of the first of them.
     pub(super) users: u64,
     pub(super) named: Vec<u32>,
+    /// The latest one, if no jail has heard of it.
+    waiting: Option<Step>,
 }
 
 impl Client {
@@ -94,6 +98,7 @@ impl Clients {
             first: at,
             last: at,
             rhythm: Rhythm::default(),
+            is_failing: false,
             logins: None,
         });
         let hash_of = |number: &u32| {
@@ -133,7 +138,14 @@ impl Clients {
         });
         let Some(client) = self.get_mut(number) else { return };
         let logins = client.logins.get_or_insert_with(|| {
-            Box::new(Logins { count: 0, first: at, last: at, users: 0, named: Vec::new() })
+            Box::new(Logins {
+                count: 0,
+                first: at,
+                last: at,
+                users: 0,
+                named: Vec::new(),
+                waiting: None,
+            })
         });
         logins.count += 1;
         (logins.first, logins.last) = (logins.first.min(at), logins.last.max(at));
@@ -143,6 +155,28 @@ impl Clients {
                 logins.named.push(user);
             }
         }
+    }
+
+    /// Keeps a login back, as long as there is no failure that it could excuse: most clients log
+    /// in all their lives and never fail, and each jail would take note of each login. The latest
+    /// is enough, as it excuses whatever an earlier one would.
+    pub(super) fn keep_back(&mut self, number: u32, login: Step) -> Option<Step> {
+        let Some(client) = self.get_mut(number).filter(|client| !client.is_failing) else {
+            return Some(login);
+        };
+        let Some(logins) = &mut client.logins else { return Some(login) };
+        let is_later = logins.waiting.is_none_or(|waiting| waiting.at <= login.at);
+        if is_later {
+            logins.waiting = Some(login);
+        }
+        None
+    }
+
+    /// The client fails: the login that was kept back, if this is its first failure.
+    pub(super) fn fails(&mut self, number: u32) -> Option<Step> {
+        let client = self.get_mut(number)?;
+        client.is_failing = true;
+        client.logins.as_mut()?.waiting.take()
     }
 
     /// How many names logged in from any of `clients`.

@@ -97,7 +97,18 @@ impl Replay {
         if !is_normal_only {
             self.note(client, entry, at, is_connection);
         }
-        self.crew.step(Step { client, now, at, event, is_connection, is_normal_only });
+        let step = Step { client, now, at, event, is_connection, is_normal_only };
+        match (client, event) {
+            (Some(client), Event::Login(_)) => {
+                let step = self.clients.keep_back(client, step);
+                step.into_iter().for_each(|step| self.crew.step(step));
+            }
+            (Some(client), Event::Failure(_)) => {
+                let login = self.clients.fails(client);
+                login.into_iter().chain([step]).for_each(|step| self.crew.step(step));
+            }
+            (None, _) | (_, Event::MasterLogin(_)) => self.crew.step(step),
+        }
     }
 
     fn note(&mut self, client: Option<u32>, entry: &Entry, at: LogTime, is_connection: bool) {
