@@ -2,7 +2,10 @@
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
-use blocker_user::dovecot::{Mode, Place, RULES, Rule};
+use blocker_user::{
+    config::{Fail2ban, OPTIONS, unused_options},
+    dovecot::{Mode, Place, RULES, Rule},
+};
 
 const HEAD: &str = "\
 # The rules
@@ -80,4 +83,114 @@ fn the_page_about_the_rules_is_the_table() {
         written == page,
         "docs/rules.md is not what the rules are; DOVEBLOCK_WRITE_DOCS=1 cargo test -p blocker-user --test docs writes it"
     );
+}
+
+/// `from-fail2ban.md` says of every option of fail2ban's what becomes of it, and the code agrees.
+#[test]
+fn the_table_for_those_who_come_from_fail2ban_is_what_the_code_does() {
+    let page = include_str!("../../docs/from-fail2ban.md");
+    let rows: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            Some((cells.next()?.trim_end_matches('`'), cells.next()?))
+        })
+        .collect();
+    let said = |name: &str| rows.iter().find(|(option, _)| *option == name).map(|(_, here)| *here);
+    for option in OPTIONS.iter().filter(|option| option.fail2ban != Fail2ban::Unknown) {
+        let here = said(option.name);
+        let expected: &[&str] = match (option.name, option.fail2ban) {
+            ("bantime.formula", _) => &["not there"],
+            (_, Fail2ban::Unlike) => &["not needed", "not there"],
+            _ => &["same", "better"],
+        };
+        let is_right = here.is_some_and(|here| expected.contains(&here));
+        assert!(is_right, "{}: the page says {here:?}, which is one of {expected:?}", option.name);
+    }
+    for name in unused_options() {
+        let here = said(name);
+        assert!(matches!(here, Some("not needed" | "not there")), "{name}: {here:?}");
+    }
+    for (name, _) in &rows {
+        let is_ours = OPTIONS.iter().any(|option| option.name == *name);
+        let is_unused = unused_options().any(|unused| unused == *name);
+        let is_part = name.starts_with("action_") || name.starts_with("banaction_");
+        assert!(is_ours || is_unused || is_part, "the code knows nothing of {name}");
+    }
+    // What a jail of fail2ban 1.0 and 1.1 can have, by its manual.
+    for name in JAIL_OPTIONS {
+        assert!(said(name).is_some(), "the page does not say what becomes of {name}");
+    }
+}
+
+const JAIL_OPTIONS: [&str; 40] = [
+    "enabled",
+    "filter",
+    "mode",
+    "port",
+    "protocol",
+    "logpath",
+    "backend",
+    "journalmatch",
+    "maxretry",
+    "findtime",
+    "bantime",
+    "bantime.increment",
+    "bantime.rndtime",
+    "bantime.maxtime",
+    "bantime.factor",
+    "bantime.formula",
+    "bantime.multipliers",
+    "bantime.overalljails",
+    "maxmatches",
+    "maxlines",
+    "usedns",
+    "ignoreip",
+    "ignoreself",
+    "ignorecommand",
+    "ignorecache",
+    "ignoreregex",
+    "failregex",
+    "prefregex",
+    "datepattern",
+    "logencoding",
+    "logtimezone",
+    "action",
+    "banaction",
+    "banaction_allports",
+    "chain",
+    "destemail",
+    "sender",
+    "mta",
+    "fail2ban_agent",
+    "skip_if_nologs",
+];
+
+/// Every item of `check --live` is explained, and no other.
+#[test]
+fn the_page_about_trouble_has_every_check_there_is() {
+    let page = include_str!("../../docs/troubleshooting.md");
+    let start = page.find("| check | what is looked at").unwrap();
+    let table = page.get(start..).unwrap().split("\n\n").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let mut explained: Vec<&str> = rows.collect();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/check/live");
+    let mut checks = Vec::new();
+    let mut directories = vec![source];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let named = text.split("const CHECK: &str = \"").skip(1);
+            checks.extend(named.filter_map(|rest| Some(rest.split('"').next()?.to_owned())));
+        }
+    }
+    checks.sort();
+    checks.dedup();
+    explained.sort_unstable();
+    assert_eq!(explained, checks);
 }

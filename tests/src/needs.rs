@@ -42,6 +42,13 @@ pub fn missing_bpftool() -> Option<String> {
     without("bpftool", "bpftool")
 }
 
+/// Why the commands of the guides cannot be run; `None` where they can.
+#[must_use]
+pub fn missing_guides_tools() -> Option<String> {
+    let tools = [("curl", "curl"), ("sqlite3", "sqlite3"), ("fail2ban-regex", "fail2ban")];
+    tools.into_iter().find_map(|(tool, package)| without(tool, package))
+}
+
 /// Why what Prometheus reads cannot be checked; `None` where it can.
 #[must_use]
 pub fn missing_promtool() -> Option<String> {

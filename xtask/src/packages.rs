@@ -29,13 +29,16 @@ const fn package(name: &'static str, program: &'static str, uses: &'static [Use]
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 22] = [
+const PACKAGES: [Package; 24] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
     package("dovecot-managesieved", "managesieve-login", &[Tests, Sandbox]),
     package("iproute2", "ip", &[Tests, Sandbox, Bench]),
     package("bpftool", "bpftool", &[Tests]),
+    // What the guides look into the socket and the database with.
+    package("curl", "curl", &[Tests]),
+    package("sqlite3", "sqlite3", &[Tests]),
     // Boot the kernels of the matrix, and sort their modules.
     package("qemu-system-x86", "qemu-system-x86_64", &[Tests]),
     package("kmod", "modprobe", &[Tests]),

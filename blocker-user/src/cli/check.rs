@@ -1,4 +1,7 @@
-//! `check`: what is wrong with the configuration, or what it comes to.
+//! `check`: what is wrong with the configuration, or what it comes to; with `--live`, what is
+//! wrong with the running system.
+
+mod live;
 
 use std::fmt::Write as _;
 
@@ -6,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    Format, VerbError,
+    Format, PinDirArg, SocketArg, VerbError,
     config::{ConfigArgs, refuse_errors},
     logs::{self, Logs},
     output,
@@ -17,6 +20,16 @@ use crate::config::{Fault, Loaded, OPTIONS, Severity, markdown, show};
 pub(super) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Look at the running system: daemon, kernel, log and Dovecot; says what keeps it from banning
+    #[arg(long)]
+    live: bool,
+    /// With --live, say also what would become of this address
+    #[arg(value_name = "IP", requires = "live")]
+    address: Option<String>,
+    #[command(flatten)]
+    socket: SocketArg,
+    #[command(flatten)]
+    pin_dir: PinDirArg,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -28,6 +41,9 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs) -> Result<(), VerbError> {
     if args.print_options {
         return output::text_out(&markdown());
+    }
+    if args.live {
+        return live::run(args);
     }
     let loaded = args.config.load();
     let logs = found_logs(&loaded);

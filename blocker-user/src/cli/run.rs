@@ -2,7 +2,7 @@
 //! anything is attached.
 
 mod args;
-mod interfaces;
+pub(super) mod interfaces;
 mod reach;
 mod reload;
 mod state;
@@ -39,6 +39,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), VerbError> {
 }
 
 fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
+    let started_at = daemon::wall_clock();
     sandbox::keep_capabilities();
     let config = args.clone().into_config()?;
     let options = firewall_options(&config);
@@ -91,6 +92,8 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let context = Context {
         jail: JAIL,
         dry_run: config.dry_run,
+        started_at,
+        wanted: config.interfaces.clone(),
         stats,
         view: Mutex::new(view),
         lists: Lists::default(),

@@ -35,6 +35,7 @@ pub use settings::{Backend, OnStop, Protocol, Regexes, Settings};
 pub use text::{Line, Owner, Place, SourceFile, Text};
 pub use units::{parse_bantime, parse_span};
 pub(crate) use unused::UNUSED;
+pub use unused::unused_options;
 pub use values::parse_findtime;
 pub(crate) use values::show_span;
 

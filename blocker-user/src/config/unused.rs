@@ -5,6 +5,11 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
     UNUSED.iter().find(|(names, _)| names.contains(&name)).map(|&(_, why)| why)
 }
 
+/// Every name of them.
+pub fn unused_options() -> impl Iterator<Item = &'static str> {
+    UNUSED.iter().flat_map(|(names, _)| names.iter().copied())
+}
+
 /// Parts that fail2ban's files put an action together from.
 pub(super) fn is_part_of_action(name: &str) -> bool {
     name.starts_with("action_") || name.starts_with("banaction_")

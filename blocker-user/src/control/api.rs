@@ -118,6 +118,33 @@ pub struct Status {
     /// how many there are, and the list of bans has them all.
     pub banned: Vec<String>,
     pub counters: CounterValues,
+    /// Of a daemon that is older than the program that asks, nothing.
+    #[serde(default)]
+    pub running: Running,
+}
+
+/// What holds, and since when: `doveblock check --live` compares it with the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    pub started_at: String,
+    /// When the configuration that holds was read.
+    pub configured_at: String,
+    /// The files it was read from.
+    pub configuration: Vec<String>,
+    pub pin_dir: String,
+    /// Interfaces that are to be guarded, whether they are by now or not.
+    pub wanted: Vec<String>,
+    /// Guarded ports, as `port` takes them.
+    pub ports: String,
+    pub protocol: String,
+    /// Most bans of IPv4 addresses, and as many of IPv6 prefixes.
+    pub max_bans: u32,
+    /// Lines that no known timestamp led, since the daemon started.
+    pub undated: u64,
+    /// When the last line was written that says so; `null` before there was any.
+    pub last_line_at: Option<String>,
+    /// What is in the logs and has not been read yet.
+    pub bytes_behind: u64,
 }
 
 /// What the kernel counted since the program was first attached.
@@ -334,4 +361,60 @@ pub struct Unbanned {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub error: String,
+}
+
+#[cfg(test)]
+impl Status {
+    /// Of a daemon that is as it should be.
+    pub(crate) fn example() -> Self {
+        let counters = CounterValues {
+            dropped_packets: 10,
+            dropped_bytes: 600,
+            dropped_tcp: 10,
+            dropped_udp: 0,
+            dropped_fragment: 0,
+            dropped_hidden: 0,
+            answered_reset: 0,
+            passed_other: 0,
+            passed_port: 0,
+            passed_clean: 0,
+            passed_expired: 0,
+            passed_allowed: 0,
+        };
+        let running = Running {
+            started_at: "2026-11-25T06:25:01Z".to_owned(),
+            configured_at: "2026-11-25T06:25:01Z".to_owned(),
+            configuration: Vec::new(),
+            pin_dir: "/sys/fs/bpf/doveblock".to_owned(),
+            wanted: vec!["eth0".to_owned()],
+            ports: "143,993,4190".to_owned(),
+            protocol: "tcp".to_owned(),
+            max_bans: 1000,
+            undated: 0,
+            last_line_at: None,
+            bytes_behind: 0,
+        };
+        Self {
+            version: "0.1.0".to_owned(),
+            pid: 1,
+            jail: "dovecot".to_owned(),
+            mode: "aggressive".to_owned(),
+            maxretry: 5,
+            findtime_secs: 600,
+            bantime_secs: Some(3600),
+            dry_run: false,
+            interfaces: vec!["eth0".to_owned()],
+            logs: vec!["/var/log/mail.log".to_owned()],
+            lines: 1000,
+            lag_secs: 0,
+            currently_failed: 3,
+            total_failed: 20,
+            currently_banned: 2,
+            total_banned: 4,
+            total_evicted: 0,
+            banned: Vec::new(),
+            counters,
+            running,
+        }
+    }
 }

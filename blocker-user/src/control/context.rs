@@ -9,6 +9,7 @@ use crate::{
     firewall::View,
     jail::Policy,
     store::Reader,
+    time::LogTime,
 };
 
 /// Each holds every ban in memory until its client has read them.
@@ -17,6 +18,9 @@ const MAX_LISTS: usize = 4;
 pub struct Context {
     pub jail: &'static str,
     pub dry_run: bool,
+    pub started_at: LogTime,
+    /// Interfaces to guard.
+    pub wanted: Vec<String>,
     pub remote: Remote,
     pub stats: Arc<Stats>,
     pub view: Mutex<Box<dyn View>>,
@@ -36,6 +40,30 @@ pub struct Shown {
     pub policy: Policy,
     pub logs: Vec<String>,
     pub max_bans: u32,
+    /// The files of the configuration, and when reading them began.
+    pub files: Vec<String>,
+    pub read_at: LogTime,
+    pub pin_dir: String,
+    pub ports: String,
+    pub protocol: String,
+}
+
+#[cfg(test)]
+impl Shown {
+    /// Of a jail with that policy and the defaults otherwise.
+    pub(super) fn of(policy: Policy) -> Self {
+        Self {
+            mode: "aggressive".to_owned(),
+            policy,
+            logs: Vec::new(),
+            max_bans: 1000,
+            files: Vec::new(),
+            read_at: LogTime::EPOCH,
+            pin_dir: "/sys/fs/bpf/doveblock".to_owned(),
+            ports: "143".to_owned(),
+            protocol: "tcp".to_owned(),
+        }
+    }
 }
 
 /// Reads the configuration again. An error is what `check` says of it.

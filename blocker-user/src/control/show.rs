@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use super::{
     answer::Refusal,
-    api::{Listed, MAX_SHOWN, Status, Top},
-    context::Context,
+    api::{Listed, MAX_SHOWN, Running, Status, Top},
+    context::{Context, Shown},
 };
 use crate::{
     daemon::{show, wall_clock},
@@ -60,7 +60,25 @@ fn summary(context: &Context, view: &dyn View, bans: &[Enforced]) -> Result<Stat
         total_evicted: context.stats.total_evicted(),
         banned: last.map(|ban| show(&ban.order.subject)).collect(),
         counters: view.counters()?.into(),
+        running: running(context),
     })
+}
+
+fn running(context: &Context) -> Running {
+    let Shown { files, read_at, pin_dir, ports, protocol, max_bans, .. } = context.shown();
+    Running {
+        started_at: context.started_at.to_string(),
+        configured_at: read_at.to_string(),
+        configuration: files,
+        pin_dir,
+        wanted: context.wanted.clone(),
+        ports,
+        protocol,
+        max_bans,
+        undated: context.stats.undated(),
+        last_line_at: context.stats.last_line().map(|at| at.to_string()),
+        bytes_behind: context.stats.bytes_behind(),
+    }
 }
 
 pub(super) fn top(context: &Context) -> Result<Top, Refusal> {

@@ -49,6 +49,8 @@ impl World {
         let context = Context {
             jail: "dovecot",
             dry_run: true,
+            started_at: LogTime::EPOCH,
+            wanted: Vec::new(),
             remote,
             stats: Arc::new(Stats::example()),
             view: Mutex::new(memory.view().unwrap()),
@@ -56,9 +58,8 @@ impl World {
             past: None,
             shown: RwLock::new(Shown {
                 mode: "normal".to_owned(),
-                policy: Policy::default(),
                 logs: vec!["/var/log/mail.log".to_owned()],
-                max_bans: 1000,
+                ..Shown::of(Policy::default())
             }),
             reload: Box::new(|| Err("line 7: maxretry is no number".to_owned())),
             turn: tokio::sync::Mutex::default(),

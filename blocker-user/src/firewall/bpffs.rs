@@ -71,7 +71,7 @@ pub(super) fn warn_if_private(path: &Path) {
 /// Compared with the first process and with our parent, as far as they let us: a service
 /// manager is the one, the shell that entered a network namespace the other. Each mount of a
 /// BPF filesystem is a filesystem of its own, so the same device number is the same pins.
-fn is_private(path: &Path) -> bool {
+pub(super) fn is_private(path: &Path) -> bool {
     let Ok(here) = fs::metadata(path).map(|found| found.dev()) else { return false };
     let ours = fs::read_link("/proc/self/ns/mnt").ok();
     let parent = getppid().map(|parent| parent.as_raw_nonzero().to_string());

@@ -28,7 +28,9 @@ use crate::time::LogTime;
 
 pub use memory::Memory;
 pub use pins::{Detached, detach};
-pub use xdp::{Action, Options, Xdp, XdpMode};
+pub use xdp::{
+    Action, Options, Seen, SeenGuard, SeenPlace, Xdp, XdpMode, covers, guard, is_allowed, look,
+};
 
 /// `max_bans` if nobody says otherwise.
 pub const DEFAULT_MAX_BANS: NonZeroU32 = NonZeroU32::MIN.saturating_add((1 << 20) - 1);

@@ -238,6 +238,11 @@ fn grown(name: &str) -> String {
     format!("{name}_grown")
 }
 
+/// What ought to be pinned in `path`, besides links, and is not.
+pub(super) fn missing(path: &Path) -> Vec<&'static str> {
+    NAMES.into_iter().filter(|name| !is_there(&path.join(name))).collect()
+}
+
 fn all_names() -> impl Iterator<Item = String> {
     NAMES.into_iter().flat_map(|name| [name.to_owned(), next(name), grown(name)])
 }

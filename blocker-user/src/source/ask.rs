@@ -14,7 +14,7 @@ use rustix::{
 };
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     #[error("cannot be started: {0}")]
     Start(io::Error),
     #[error("cannot be read: {0}")]
@@ -28,7 +28,7 @@ pub(super) enum AskError {
 }
 
 /// Its standard output. Whatever it started goes with it.
-pub(super) fn ask(
+pub(crate) fn ask(
     command: &mut Command,
     limit: Duration,
     most: usize,

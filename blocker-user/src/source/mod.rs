@@ -26,6 +26,7 @@ use stdin::Stdin;
 use tail::{FileId, Tail};
 
 pub(crate) use archive::{Archive, unpacked};
+pub(crate) use ask::ask;
 pub(crate) use blocks::{Block, Blocks, Fill};
 pub(crate) use choice::{Choice, Host, Log as ChosenLog};
 pub(crate) use journal::PROGRAM as JOURNALCTL;

@@ -11,10 +11,12 @@ mod configuration;
 mod control;
 mod failregex;
 mod growth;
+mod guides;
 mod history;
 mod hostile;
 mod input;
 mod journal;
+mod live;
 mod manager;
 mod oracle;
 mod pins;
@@ -51,10 +53,12 @@ fn main() -> ExitCode {
         control::trials(),
         failregex::trials(),
         growth::trials(),
+        guides::trials(),
         history::trials(),
         hostile::trials(),
         input::trials(),
         journal::trials(),
+        live::trials(),
         manager::trials(),
         oracle::trials(),
         pins::trials(),
@@ -74,6 +78,15 @@ fn trial(
     name: &str,
     needs: &'static [fn() -> Option<String>],
     body: fn(&World) -> Result<()>,
+) -> Trial {
+    trial_of(name, needs, body)
+}
+
+/// Likewise, of a body that knows more.
+fn trial_of(
+    name: &str,
+    needs: &'static [fn() -> Option<String>],
+    body: impl FnOnce(&World) -> Result<()> + Send + 'static,
 ) -> Trial {
     Trial::ignorable_test(name, move || {
         let missing = std::iter::once(needs::missing as fn() -> _).chain(needs.iter().copied());

@@ -15,10 +15,12 @@ use crate::{
         Backend, Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
         parse_ignore_list, parse_listen, parse_ports, parse_span,
     },
+    daemon::wall_clock,
     dovecot::Mode,
     firewall::XdpMode,
     jail::Bantime,
     source::Spec,
+    time::LogTime,
 };
 
 /// Flags that stand for options of the configuration, and override it. Defaults: `Settings`.
@@ -171,6 +173,9 @@ pub(super) struct Config {
     pub(super) landlock: bool,
     /// Where the configuration was read, and may be read again.
     pub(super) read_from: Vec<PathBuf>,
+    /// The files that it was read from, and when that began.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) read_at: LogTime,
     pub(super) pin_dir: PathBuf,
     pub(super) socket: PathBuf,
     pub(super) state_dir: PathBuf,
@@ -208,6 +213,7 @@ impl RunArgs {
     }
 
     fn config(self, before: Option<&Before>) -> Result<Config, VerbError> {
+        let read_at = wall_clock();
         let mut loaded = self.config.load();
         let read_from = self.config.directories(&loaded);
         self.policy.apply(&mut loaded);
@@ -259,6 +265,8 @@ impl RunArgs {
             trace: self.trace,
             landlock: !self.no_landlock,
             read_from,
+            files: loaded.files,
+            read_at,
             pin_dir: self.pin_dir.pin_dir,
             socket: self.socket.socket,
             state_dir: self.state_dir.state_dir,

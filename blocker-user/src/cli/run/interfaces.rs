@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use crate::cli::VerbError;
 
 /// Interfaces of the IPv4 and IPv6 default routes.
-pub(super) fn of_default_routes() -> Result<Vec<String>, VerbError> {
+pub(in crate::cli) fn of_default_routes() -> Result<Vec<String>, VerbError> {
     // Of this thread's network namespace; without a family, the file is not there.
     let v4 = fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default();
     let v6 = fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::{Config, RunArgs, args::Before, firewall_options, ignore_list, judge};
 use crate::{
     cli::VerbError,
-    config::{OPTIONS, Settings},
+    config::{OPTIONS, Settings, find},
     control::{Fresh, Reload, Shown},
     daemon::{Change, Remote},
     firewall::Rules,
@@ -34,6 +34,11 @@ pub(super) fn shown(config: &Config) -> Shown {
         policy: config.settings.policy(),
         logs: config.logs.iter().map(ToString::to_string).collect(),
         max_bans: config.settings.max_bans.get(),
+        files: config.files.iter().map(|file| file.display().to_string()).collect(),
+        read_at: config.read_at,
+        pin_dir: config.pin_dir.display().to_string(),
+        ports: config.settings.port.to_string(),
+        protocol: find("protocol").map(|it| it.shown(&config.settings)).unwrap_or_default(),
     }
 }
 

@@ -73,7 +73,7 @@ fn per_second(count: u64, secs: f64) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::{Rates, Watch};
-    use crate::control::api::{CounterValues, Listed, Status, Top};
+    use crate::control::api::{Listed, Status, Top};
 
     fn listed(ip: &str, dropped_packets: u64) -> Listed {
         Listed {
@@ -91,41 +91,11 @@ pub(super) mod tests {
     /// A daemon with two bans, of which the first had so many packets dropped.
     pub(in crate::cli::top) fn top(dropped: u64) -> Top {
         let bans = vec![listed("192.0.2.7", dropped), listed("2001:db8:1:2::/64", 10)];
-        let counters = CounterValues {
-            dropped_packets: dropped + 10,
-            dropped_bytes: (dropped + 10) * 60,
-            dropped_tcp: dropped + 10,
-            dropped_udp: 0,
-            dropped_fragment: 0,
-            dropped_hidden: 0,
-            answered_reset: 0,
-            passed_other: 0,
-            passed_port: 0,
-            passed_clean: 0,
-            passed_expired: 0,
-            passed_allowed: 0,
-        };
-        let status = Status {
-            version: "0.1.0".to_owned(),
-            pid: 1,
-            jail: "dovecot".to_owned(),
-            mode: "aggressive".to_owned(),
-            maxretry: 5,
-            findtime_secs: 600,
-            bantime_secs: Some(3600),
-            dry_run: false,
-            interfaces: vec!["eth0".to_owned()],
-            logs: vec!["/var/log/mail.log".to_owned()],
-            lines: 1000 + dropped,
-            lag_secs: 0,
-            currently_failed: 3,
-            total_failed: 20,
-            currently_banned: 2,
-            total_banned: 4,
-            total_evicted: 0,
-            banned: Vec::new(),
-            counters,
-        };
+        let mut status = Status::example();
+        status.counters.dropped_packets = dropped + 10;
+        status.counters.dropped_bytes = (dropped + 10) * 60;
+        status.counters.dropped_tcp = dropped + 10;
+        status.lines = 1000 + dropped;
         Top { status, newest: bans.clone(), ending: bans.clone(), dropped: bans }
     }
 

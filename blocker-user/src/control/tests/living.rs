@@ -30,6 +30,7 @@ use crate::{
     jail::{Bantime, IgnoreList, Jail, Policy},
     source::{Source, Spec, Waiter},
     store::{Reader, Seeds, Store},
+    time::LogTime,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ fn policy(maxretry: u32) -> Policy {
 }
 
 fn shown(policy: Policy) -> Shown {
-    Shown { mode: "aggressive".to_owned(), policy, logs: Vec::new(), max_bans: 1000 }
+    Shown::of(policy)
 }
 
 /// A configuration that differs by its maxretry.
@@ -123,6 +124,8 @@ impl Living {
         let context = Context {
             jail: "dovecot",
             dry_run: false,
+            started_at: LogTime::EPOCH,
+            wanted: Vec::new(),
             remote: remote.clone(),
             stats,
             view,

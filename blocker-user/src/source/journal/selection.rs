@@ -60,9 +60,16 @@ impl Selection {
 
     /// The arguments that show whether there is any entry at all.
     pub(in crate::source) fn last_entry(&self) -> Vec<String> {
-        let always = ["--output=json", "--quiet", "--no-pager", "--lines=1"].map(str::to_owned);
+        self.last_entries(1)
+    }
+
+    /// The arguments that show the last so many entries.
+    pub(crate) fn last_entries(&self, count: u32) -> Vec<String> {
+        let always = ["--output=json", "--quiet", "--no-pager", "--all"].map(str::to_owned);
+        let count = format!("--lines={count}");
         let place = self.place.argument();
-        always.into_iter().chain(place).chain(self.matches.arguments(None)).collect()
+        let matches = self.matches.arguments(None);
+        always.into_iter().chain([count]).chain(place).chain(matches).collect()
     }
 }
 
