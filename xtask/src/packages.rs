@@ -29,7 +29,7 @@ const fn package(name: &'static str, program: &'static str, uses: &'static [Use]
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 23] = [
+const PACKAGES: [Package; 25] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
