@@ -3,6 +3,7 @@
 // But for one file, see ARCHITECTURE.md.
 #![deny(unsafe_code)]
 
+pub mod anonymize;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -10,9 +11,11 @@ pub mod daemon;
 pub mod dovecot;
 pub mod filter;
 pub mod firewall;
+pub mod history;
 pub mod jail;
 pub mod log;
 pub mod metrics;
+pub mod page;
 pub mod report;
 pub mod sandbox;
 pub mod simulate;

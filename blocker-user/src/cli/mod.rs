@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Exit codes are the same everywhere: 0 fine, 1 failed,
 //! 2 the command line or the configuration is at fault.
 
+mod anonymize;
 mod bans;
 mod check;
 mod completions;
@@ -9,10 +10,11 @@ mod detach;
 mod explain;
 mod logs;
 mod man;
-mod output;
+pub(crate) mod output;
 mod reading;
 mod regex;
 mod reload;
+mod report;
 mod rules;
 mod run;
 mod simulate;
@@ -43,6 +45,8 @@ enum Verb {
     Regex(regex::RegexArgs),
     /// Say what a policy would have done on logs: who would be banned, and which real users
     Simulate(Box<simulate::SimulateArgs>),
+    /// Write logs with others in place of all addresses and users, so that they can be shown
+    Anonymize(anonymize::AnonymizeArgs),
     /// Print the rules: what they are named, what they look for, a line of each
     Rules(rules::RulesArgs),
     /// Show the jail: failures, bans, what the kernel dropped
@@ -51,6 +55,8 @@ enum Verb {
     List(bans::ListArgs),
     /// Say why an address is banned, or why it is not
     Explain(explain::ExplainArgs),
+    /// Report what the daemon did: as text, as JSON, or as a page to look at and to send
+    Report(report::ReportArgs),
     /// Watch what is dropped, and bans come and go
     Top(top::TopArgs),
     /// Ban addresses and networks by hand
@@ -141,10 +147,12 @@ pub fn main(cli: Cli) -> ExitCode {
         Verb::Run(args) => run::run(*args),
         Verb::Regex(args) => regex::run(&args),
         Verb::Simulate(args) => simulate::run(*args),
+        Verb::Anonymize(args) => anonymize::run(&args),
         Verb::Rules(args) => rules::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::List(args) => bans::list(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Report(args) => report::run(&args),
         Verb::Top(args) => top::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Ban(args) => bans::ban(&args),

@@ -23,7 +23,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), VerbError> {
 
 /// `text` without anything that a terminal would obey, or that would make it show something else
 /// than what there is: log lines hold what clients wrote.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let is_hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')

@@ -3,7 +3,7 @@
 mod read;
 mod text;
 
-use std::{collections::HashMap, path::PathBuf, thread};
+use std::{collections::HashMap, fs, path::PathBuf, thread};
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -17,13 +17,16 @@ use super::{
     run::PolicyFlags,
 };
 use crate::{
+    anonymize::{self, Key},
     config::{Ignored, Loaded, Settings, show},
     daemon::wall_clock,
     dovecot::{self, Judge, Mode},
     jail::IgnoreList,
+    page,
     simulate::{Plan, Replay},
     source::by_log,
 };
+use read::Judges;
 
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
@@ -63,6 +66,23 @@ pub(super) struct SimulateArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    /// Write a page to this file as well, for any browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Name every ban that is known, not only the first ten (text)
+    #[arg(long)]
+    all_bans: bool,
+
+    /// Replace addresses, users and files, the same by the same, so that the report can be shown
+    /// to others
+    #[arg(long)]
+    anonymize: bool,
+
+    /// Replace by these words, so that reports can be compared, and not by chance
+    #[arg(long, value_name = "WORDS", requires = "anonymize")]
+    anonymize_key: Option<String>,
 }
 
 const HELP: &str = "\
@@ -78,12 +98,16 @@ be there: it counts as prevented, and for no further ban. --as-logged counts it 
   doveblock simulate /var/log/mail.log* --mode aggressive --maxretry 3 --findtime 1h
   doveblock simulate /var/log/mail.log* --config /etc/doveblock/doveblock.conf --format json";
 
+const DEFAULTS: &str = "Neither --config nor --fail2ban was given: what was tried are the defaults \
+    and the options of the command line, whatever /etc has.";
+
 pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
-    let SimulateArgs { format, as_logged, no_sweep, .. } = args;
+    let SimulateArgs { format, as_logged, no_sweep, all_bans, .. } = args;
     let zone = match &args.timezone {
         Some(name) => time_zone(name)?,
         None => TimeZone::system(),
     };
+    let is_configured = args.config.is_some() || args.fail2ban.is_some();
     let settings = settings(args.config, args.fail2ban, args.policy)?;
     let filter = filter_of(&settings)?;
     let families = families(&args.logs)?;
@@ -97,19 +121,32 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
     let wall = wall_clock();
     let mut replay = Replay::new(plan(&settings, zone.clone(), as_logged, !no_sweep, threads));
     let progress = reading::for_reading(families.iter().flatten(), false);
-    let judge = || {
-        // The rules of both modes: each trial leaves out what is not its own.
-        let mode = Mode::Aggressive;
+    let judge = |mode| {
         let session_check = settings.session_check;
         let judge = Judge::new(dovecot::Settings { mode, zone: zone.clone(), session_check });
         judge.with_filter(filter.clone(), settings.failregex.with_builtin)
     };
-    let (reading, troubles) = read::read(families, readers, &progress, wall, judge, &mut replay);
+    let judges = || Judges {
+        judge: judge(Mode::Aggressive),
+        normal: (!filter.is_empty()).then(|| judge(Mode::Normal)),
+    };
+    let (reading, troubles) = read::read(families, readers, &progress, wall, judges, &mut replay);
     progress.finish_and_clear();
-    let report = replay.finish(reading, wall);
+    let mut report = replay.finish(reading, wall);
+    if !is_configured {
+        report.notes.push(DEFAULTS.to_owned());
+    }
+    if args.anonymize {
+        let key = args.anonymize_key.as_deref().map_or_else(Key::random, Key::of_words);
+        report = anonymize::anonymized(report, &key);
+    }
+    if let Some(path) = &args.html {
+        let failed = |error| VerbError::failed(format!("cannot write {}: {error}", path.display()));
+        fs::write(path, page::html(&report)).map_err(failed)?;
+    }
     match format {
         Format::Json => output::json(&report)?,
-        Format::Text => output::text_out(&text::of(&report))?,
+        Format::Text => output::text_out(&text::of(&report, all_bans))?,
     }
     if troubles.is_empty() {
         Ok(())

@@ -16,7 +16,7 @@ use super::{
     api::Failure,
     bans::Bans,
     context::Context,
-    explain, hand, reload,
+    explain, hand, history, reload,
     show::{in_force, metrics, status, top},
 };
 use crate::{
@@ -36,11 +36,12 @@ const BODY_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Every route there is.
-pub const ROUTES: [(Method, &str); 9] = [
+pub const ROUTES: [(Method, &str); 10] = [
     (Method::GET, "/v1/status"),
     (Method::GET, "/v1/bans"),
     (Method::GET, "/v1/top"),
     (Method::GET, "/v1/explain"),
+    (Method::GET, "/v1/history"),
     (Method::POST, "/v1/ban"),
     (Method::POST, "/v1/bans"),
     (Method::POST, "/v1/unban"),
@@ -138,6 +139,9 @@ async fn route(
         (&Method::GET, "/v1/top") => read(context, top).await.and_then(json),
         (&Method::GET, "/v1/explain") => {
             explain::explain(context, request.uri().query()).await.and_then(json)
+        }
+        (&Method::GET, "/v1/history") => {
+            history::history(context, request.uri().query()).await.and_then(json)
         }
         (&Method::POST, "/v1/ban") => {
             hand::ban(context, uid, body(request, MAX_BODY).await?).await.and_then(json)

@@ -1,11 +1,15 @@
 //! The JSON of the control socket and of `--format json`. Types of their own, so that the
 //! inside can change without breaking a script.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     daemon::show,
     firewall::{Counters, Enforced},
+    jail::{Bantime, Policy},
+    store::Chronicle,
 };
 
 /// Most bans that the status names.
@@ -40,6 +44,48 @@ impl Listed {
             dropped_packets: ban.dropped_packets,
             dropped_bytes: ban.dropped_bytes,
             last_seen: ban.last_seen.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// What was done in a time, and by which settings that are in force now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    pub policy: PolicyShown,
+    #[serde(flatten)]
+    pub chronicle: Chronicle,
+}
+
+/// The settings that decide who is banned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyShown {
+    pub mode: String,
+    pub maxretry: u32,
+    /// `null` where probes are counted like everything else.
+    pub maxretry_probe: Option<u32>,
+    pub findtime_secs: u64,
+    /// `null` for bans without end.
+    pub bantime_secs: Option<u64>,
+    pub increment: bool,
+    pub ignore_authenticated_secs: u64,
+    pub ipv6_prefix: u8,
+}
+
+impl PolicyShown {
+    #[must_use]
+    pub fn new(mode: &str, policy: &Policy) -> Self {
+        Self {
+            mode: mode.to_owned(),
+            maxretry: policy.maxretry.get(),
+            maxretry_probe: policy.maxretry_probe.map(NonZeroU32::get),
+            findtime_secs: policy.findtime.as_secs(),
+            bantime_secs: match policy.bantime {
+                Bantime::For(span) => Some(span.as_secs()),
+                Bantime::Forever => None,
+            },
+            increment: policy.increment.enabled,
+            ignore_authenticated_secs: policy.ignore_authenticated.as_secs(),
+            ipv6_prefix: policy.ipv6_prefix,
         }
     }
 }

@@ -22,6 +22,7 @@ mod client;
 mod context;
 mod explain;
 mod hand;
+mod history;
 mod query;
 mod reload;
 mod scrape;

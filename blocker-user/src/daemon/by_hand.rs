@@ -13,6 +13,7 @@ use super::{
 use crate::{
     firewall::{FirewallError, Order},
     jail::Bantime,
+    store::What,
     time::LogTime,
 };
 
@@ -150,6 +151,7 @@ impl Core {
             (self.jail.bans_so_far(&subject, banned_at), self.trail.steps(&subject));
         self.records.banned(records::ban_with(order, BY_HAND, earlier, steps));
         add(&self.stats.bans);
+        self.records.count(banned_at, What::Ban);
         add(&self.stats.bans_by_hand);
     }
 

@@ -24,9 +24,10 @@ use super::{
 use crate::{
     dovecot::{Event, Failure, Judge},
     firewall::{FirewallError, Order},
+    history::FORGIVEN,
     jail::{Ban, Jail, LoginOutcome, Outcome},
     source::{self, Progress, Source, Waiter},
-    store::{Place, Saved},
+    store::{Dropped, Place, Saved, What},
     time::LogTime,
 };
 
@@ -222,7 +223,13 @@ impl Pipeline {
             let in_force = bans.unwrap_or_default().into_iter().map(|ban| ban.order);
             in_force.filter(|order| order.expires.is_none_or(|end| end > wall)).collect()
         };
-        records.write(jail, stats.totals(), places, every);
+        let counters = || firewall.view().and_then(|view| view.counters()).ok();
+        let dropped = records.wants_dropped().then(counters).flatten().map(|counters| Dropped {
+            at: wall,
+            packets: counters.dropped_packets,
+            bytes: counters.dropped_bytes,
+        });
+        records.write(jail, (stats.totals(), dropped), places, every);
     }
 }
 
@@ -266,6 +273,7 @@ impl Core {
             Some(Event::Login(login)) => {
                 let outcome = self.jail.login(&login, at, now);
                 self.note_login(&login, at, line);
+                self.records.count(at.min(now), What::Login);
                 self.forgive(login.ip, outcome);
             }
             Some(Event::MasterLogin(name)) => self.jail.master_login(name, at),
@@ -309,7 +317,7 @@ impl Core {
             }
             LoginOutcome::Lifted { subject } => {
                 self.unsettled.remove(&subject);
-                self.ended(&subject, "lifted: a user logged in");
+                self.ended(&subject, FORGIVEN);
                 match self.firewall.unban(&subject) {
                     Ok(_) => tracing::info!(
                         "unban {}: a user logged in, and without the silent probes and what failed \
@@ -332,6 +340,7 @@ impl Core {
         if expires.is_some_and(|end| end <= now) {
             // It was decided on in a log that is being caught up with.
             add(&self.stats.bans);
+            self.records.count(at, What::Ban);
             tracing::info!("{}: {rule}, its ban has ended by now", show(&subject));
             return;
         }
@@ -342,6 +351,7 @@ impl Core {
         match enforced {
             Ok(()) => {
                 add(&self.stats.bans);
+                self.records.count(at, What::Ban);
                 let earlier = self.jail.bans_so_far(&subject, now).saturating_sub(1);
                 let steps = self.trail.steps(&subject);
                 self.records.banned(records::ban_with(&order, rule, earlier, steps));

@@ -16,12 +16,17 @@ use ipnet::IpNet;
 use crate::{
     firewall::Order,
     jail::Jail,
-    store::{Ban, Batch, Ending, Place, Seeds, Step, Store, Totals},
+    store::{
+        Ban, Batch, Dropped, Ending, Happened, Place, Seeds, Step, Store, Tally, Totals, What,
+    },
+    time::LogTime,
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is written that nothing came.
 const QUIET: Duration = Duration::from_secs(60);
+/// How often it is asked what the kernel has dropped meanwhile.
+const COUNTING: Duration = Duration::from_secs(10);
 /// How long the end of the daemon waits for the last batch.
 const LAST: Duration = Duration::from_secs(3);
 /// The cause of a ban of which nothing else is known.
@@ -42,6 +47,11 @@ pub(super) struct Records {
     /// Not written yet; `None` for those that ended.
     bans: HashMap<IpNet, Option<Ban>>,
     endings: Vec<(IpNet, Ending)>,
+    tally: Tally,
+    happened: Vec<Happened>,
+    /// When it was asked last what the kernel has dropped, and the answer.
+    counted_at: Option<Instant>,
+    dropped: Option<(u64, u64)>,
     after: Vec<Box<dyn FnOnce() + Send>>,
     /// By how much the ends of what is written are to be moved.
     set_by: i64,
@@ -59,6 +69,7 @@ impl Records {
 
     pub(super) fn banned(&mut self, ban: Ban) {
         if self.keeping.is_some() {
+            self.happened.push(Happened::Banned(Ban { steps: Vec::new(), ..ban.clone() }));
             self.bans.insert(ban.subject, Some(ban));
         }
     }
@@ -76,8 +87,21 @@ impl Records {
     /// How it ended.
     pub(super) fn ending(&mut self, subject: IpNet, ending: Ending) {
         if self.keeping.is_some() {
+            self.happened.push(Happened::Ended(subject, ending.clone()));
             self.endings.push((subject, ending));
         }
+    }
+
+    /// For the report, by the hour.
+    pub(super) fn count(&mut self, at: LogTime, what: What) {
+        if self.keeping.is_some() {
+            self.tally.add(at, what);
+        }
+    }
+
+    /// Whether it is time to say what the kernel has dropped.
+    pub(super) fn wants_dropped(&self) -> bool {
+        self.is_last || self.counted_at.is_none_or(|at| at.elapsed() >= COUNTING)
     }
 
     /// How often the database could not be written or read so far.
@@ -98,6 +122,11 @@ impl Records {
         self.set_by = self.set_by.saturating_add(by_micros);
         for ban in self.bans.values_mut().flatten() {
             *ban = ban.moved(by_micros);
+        }
+        for happened in &mut self.happened {
+            if let Happened::Banned(ban) = happened {
+                *ban = ban.moved(by_micros);
+            }
         }
     }
 
@@ -123,7 +152,7 @@ impl Records {
     pub(super) fn write(
         &mut self,
         jail: &mut Jail,
-        totals: Totals,
+        (totals, dropped): (Totals, Option<Dropped>),
         places: Vec<(String, Place)>,
         every: impl FnOnce() -> Vec<Order>,
     ) {
@@ -139,7 +168,15 @@ impl Records {
         }
         batch.jail = jail.changes();
         let now = Some((batch.totals, batch.places.clone()));
+        if dropped.is_some() {
+            self.counted_at = self.written_at;
+        }
+        let told = |of: Dropped| (of.packets, of.bytes);
+        batch.dropped = dropped.filter(|of| batch.all || self.dropped != Some(told(*of)));
         let is_nothing = !batch.all
+            && batch.dropped.is_none()
+            && self.tally.is_empty()
+            && self.happened.is_empty()
             && now == self.last
             && batch.jail.is_empty()
             && self.bans.is_empty()
@@ -150,6 +187,9 @@ impl Records {
             return;
         }
         self.last = now;
+        self.dropped = batch.dropped.map(told).or(self.dropped);
+        batch.tally = mem::take(&mut self.tally);
+        batch.happened = mem::take(&mut self.happened);
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);

@@ -13,7 +13,7 @@ use crate::{
     dovecot::{Failure, Login},
     firewall::host,
     jail::{Outcome, Spared},
-    store::Ending,
+    store::{Ending, What},
     time::LogTime,
 };
 
@@ -41,6 +41,7 @@ impl Core {
         };
         if !matches!(outcome, Outcome::Spared(_)) {
             self.stats.failure(failure.rule, line);
+            self.records.count(at.min(self.clocks.now()), What::Failure(failure.rule.name));
         }
         let subject = self.jail.policy().subject(failure.ip);
         let address = host(failure.ip.to_canonical());

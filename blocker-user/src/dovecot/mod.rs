@@ -12,6 +12,7 @@ mod gate;
 mod json;
 mod login;
 mod name;
+mod parts;
 mod prefix;
 mod recent;
 mod rules;
@@ -30,6 +31,7 @@ use recent::Recent;
 pub use event::{Event, Failure, Guesses, Judgement, Login, Passdb, Session};
 pub use login::login_user;
 pub use name::{Name, SEED_LEN, random_seed};
+pub use parts::{Parts, parts};
 pub use rules::{
     FAILREGEX, GUESS_WORDS, LOGIN_WORDS, Mode, PROXIED_WORDS, Place, RULES, Rule, UnknownMode,
 };

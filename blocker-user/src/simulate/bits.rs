@@ -28,6 +28,12 @@ impl Bits {
         self.0.iter().zip(&other.0).map(|(a, b)| u64::from((a & b).count_ones())).sum()
     }
 
+    /// Those that are in both.
+    pub(super) fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         let words = self.0.iter().zip(0_u32..);
         words.flat_map(|(word, number)| {
@@ -59,6 +65,8 @@ mod tests {
             prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), some.clone());
             prop_assert_eq!(a.len(), some.len() as u64);
             prop_assert_eq!(a.common(&b), some.intersection(&others).count() as u64);
+            let both: BTreeSet<u32> = some.intersection(&others).copied().collect();
+            prop_assert_eq!(a.intersection(&b).iter().collect::<BTreeSet<_>>(), both);
             prop_assert!((0..600).all(|number| a.contains(number) == some.contains(&number)));
         }
     }

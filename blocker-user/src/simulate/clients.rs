@@ -8,17 +8,17 @@ use std::{
 use hashbrown::HashTable;
 use ipnet::IpNet;
 
-use super::rhythm::Rhythm;
+use super::{bits::Bits, rhythm::Rhythm};
 use crate::time::LogTime;
 
 /// Some 100 bytes each. Of further ones only totals are known.
 const MOST_CLIENTS: usize = 1 << 20;
 /// Names are those of real users, but a log can claim anything.
 const MOST_NAMES: usize = 1 << 19;
-/// Of one client, in the order of their first login: those that are listed.
-const MOST_LISTED: usize = 20;
-/// Further users of clients, all together.
-const MOST_FURTHER: usize = 1 << 20;
+/// Of one client those that are named. The others are counted.
+const MOST_NAMED: usize = 20;
+/// Who logged in from where, of all clients: some 20 MB.
+const MOST_PAIRS: usize = 1 << 20;
 
 /// One of them.
 pub(super) struct Client {
@@ -38,20 +38,9 @@ pub(super) struct Logins {
     pub(super) count: u64,
     pub(super) first: LogTime,
     pub(super) last: LogTime,
-    /// Numbers of names, in the order of their first login; the first of them.
-    pub(super) listed: Vec<u32>,
-    /// The others.
-    further: HashSet<u32>,
-}
-
-impl Logins {
-    pub(super) fn users(&self) -> impl Iterator<Item = u32> {
-        self.listed.iter().chain(&self.further).copied()
-    }
-
-    pub(super) fn user_count(&self) -> usize {
-        self.listed.len() + self.further.len()
-    }
+    /// How many names logged in, and the numbers of the first of them.
+    pub(super) users: u64,
+    pub(super) named: Vec<u32>,
 }
 
 impl Client {
@@ -59,12 +48,8 @@ impl Client {
         self.logins.as_ref().map_or(0, |logins| logins.count)
     }
 
-    pub(super) fn users(&self) -> impl Iterator<Item = u32> {
-        self.logins.iter().flat_map(|logins| logins.users())
-    }
-
-    pub(super) fn user_count(&self) -> usize {
-        self.logins.as_ref().map_or(0, |logins| logins.user_count())
+    pub(super) fn users(&self) -> u64 {
+        self.logins.as_ref().map_or(0, |logins| logins.users)
     }
 }
 
@@ -75,12 +60,12 @@ pub(super) struct Clients {
     hasher: RandomState,
     numbers: HashMap<Box<str>, u32>,
     names: Vec<Box<str>>,
+    /// Client and name of everybody who logged in.
+    pairs: HashSet<(u32, u32)>,
+    /// Logins whose user there was no room for.
+    pub(super) unnamed: u64,
     /// Events of clients that there was no room for.
     pub(super) left_out: u64,
-    /// How many of [`Logins::further`] there are in all.
-    further: usize,
-    /// Logins by users that there was no room for.
-    pub(super) logins_of_others: u64,
 }
 
 impl Clients {
@@ -137,24 +122,35 @@ impl Clients {
     }
 
     pub(super) fn login(&mut self, number: u32, user: Option<&str>, at: LogTime) {
-        let user = user.and_then(|user| self.name_number(user));
-        let has_room = self.further < MOST_FURTHER;
+        let user = user.and_then(|user| {
+            let name = self.name_number(user);
+            let is_new = name.is_some_and(|name| !self.pairs.contains(&(number, name)));
+            if name.is_none() || is_new && self.pairs.len() >= MOST_PAIRS {
+                self.unnamed += 1;
+                return None;
+            }
+            name.filter(|name| self.pairs.insert((number, *name)))
+        });
         let Some(client) = self.get_mut(number) else { return };
         let logins = client.logins.get_or_insert_with(|| {
-            let (listed, further) = (Vec::new(), HashSet::new());
-            Box::new(Logins { count: 0, first: at, last: at, listed, further })
+            Box::new(Logins { count: 0, first: at, last: at, users: 0, named: Vec::new() })
         });
         logins.count += 1;
         (logins.first, logins.last) = (logins.first.min(at), logins.last.max(at));
-        let Some(user) = user.filter(|user| !logins.listed.contains(user)) else { return };
-        if logins.listed.len() < MOST_LISTED {
-            logins.listed.push(user);
-        } else if has_room {
-            let is_new = logins.further.insert(user);
-            self.further += usize::from(is_new);
-        } else if !logins.further.contains(&user) {
-            self.logins_of_others += 1;
+        if let Some(user) = user {
+            logins.users += 1;
+            if logins.named.len() < MOST_NAMED {
+                logins.named.push(user);
+            }
         }
+    }
+
+    /// How many names logged in from any of `clients`.
+    pub(super) fn users_of(&self, clients: &Bits) -> u64 {
+        let mut users = Bits::default();
+        let there = self.pairs.iter().filter(|(client, _)| clients.contains(*client));
+        there.for_each(|(_, user)| users.insert(*user));
+        users.len()
     }
 
     pub(super) fn name(&self, number: u32) -> &str {
@@ -166,7 +162,6 @@ impl Clients {
             return Some(*number);
         }
         if self.names.len() >= MOST_NAMES {
-            self.logins_of_others += 1;
             return None;
         }
         let number = u32::try_from(self.names.len()).ok()?;

@@ -15,6 +15,9 @@ pub struct Entry {
     pub event: Event,
     /// Who logged in.
     pub user: Option<Box<str>>,
+    /// Where a failregex finds a line that only the aggressive rules count, it is an event of its
+    /// own in normal mode, and another one in aggressive mode.
+    pub is_normal_only: bool,
 }
 
 /// What was read besides.

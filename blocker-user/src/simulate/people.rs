@@ -19,7 +19,7 @@ use crate::{
 /// A list for people is no longer.
 const MOST_HITS: usize = 1000;
 /// So many users log in from a gateway. A household is smaller.
-const GATEWAY_USERS: usize = 5;
+const GATEWAY_USERS: u64 = 5;
 /// That many with the same interval are no monitoring but a botnet.
 const MOST_ALIKE: usize = 8;
 
@@ -31,13 +31,13 @@ pub(super) fn hits(detail: &Detail, clients: &Clients) -> (Vec<UserHit>, u64) {
         .filter_map(|(number, past)| {
             let client = clients.get(*number)?;
             let logins = client.logins.as_ref()?;
-            let named = logins.listed.iter().map(|user| clients.name(*user));
+            let named = logins.named.iter().map(|user| clients.name(*user));
             let users: Vec<String> = named.map(str::to_owned).collect();
-            let left_out = logins.user_count() - users.len();
+            let left_out = logins.users.saturating_sub(u64::try_from(users.len()).unwrap_or(0));
             Some(UserHit {
                 subject: show(&client.subject),
                 users,
-                users_left_out: u64::try_from(left_out).unwrap_or(0),
+                users_left_out: left_out,
                 logins: logins.count,
                 first_login: logins.first.into(),
                 last_login: logins.last.into(),
@@ -57,14 +57,6 @@ pub(super) fn hits(detail: &Detail, clients: &Clients) -> (Vec<UserHit>, u64) {
     (hits, u64::try_from(left_out).unwrap_or(0))
 }
 
-/// How many names logged in from the clients in `hit`.
-pub(super) fn users(hit: impl Iterator<Item = u32>, clients: &Clients) -> u64 {
-    let mut users = Bits::default();
-    let named = hit.filter_map(|number| clients.get(number)).flat_map(Client::users);
-    named.for_each(|user| users.insert(user));
-    users.len()
-}
-
 /// Clients that fail, and that are better not banned.
 pub(super) fn recognised(
     clients: &Clients,
@@ -82,7 +74,7 @@ pub(super) fn recognised(
     let is_rare = |interval: &f64| alike.get(&size(*interval)).is_none_or(|n| *n <= MOST_ALIKE);
     let mut found: Vec<(u32, Recognised)> = failing()
         .filter_map(|(number, client)| {
-            let users = client.user_count();
+            let users = client.users();
             let interval = regular(client).filter(is_rare).filter(|_| users < GATEWAY_USERS);
             let (kind, reason) = match interval {
                 Some(interval) => (Kind::Monitoring, monitoring(client, interval)),
@@ -97,7 +89,7 @@ pub(super) fn recognised(
                     reason,
                     failures: client.failures.into(),
                     logins: client.login_count(),
-                    users: u64::try_from(users).unwrap_or(0),
+                    users,
                     interval_secs: interval,
                     banned: banned.contains(number),
                     ignored: is_ignored(ignore, &client.subject),
@@ -131,7 +123,7 @@ fn monitoring(client: &Client, interval: f64) -> String {
     format!("connects every {every} ({times} times), as monitoring does, and never guesses")
 }
 
-fn gateway(client: &Client, users: usize) -> String {
+fn gateway(client: &Client, users: u64) -> String {
     let logins = client.login_count();
     format!("{users} users log in from it ({logins} logins), as behind NAT or a webmail server")
 }

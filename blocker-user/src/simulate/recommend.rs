@@ -6,11 +6,12 @@ use crate::report::{Cell, Effect};
 /// the better one.
 const AS_GOOD_PERCENT: u64 = 99;
 
-/// The cell that hits the fewest users, and of those the one that prevents most.
+/// The cell that hits the fewest users, and of those the one that prevents most. Where nothing
+/// prevents anything there is no reason to change anything.
 pub(super) fn best(cells: &[Cell]) -> Option<&Cell> {
     let fewest = cells.iter().map(users).min()?;
     let sparing = || cells.iter().filter(|cell| users(cell) == fewest);
-    let most = sparing().map(prevented).max()?;
+    let most = sparing().map(prevented).max().filter(|most| *most > 0)?;
     let is_as_good = |cell: &&Cell| prevented(cell) * 100 >= most * AS_GOOD_PERCENT;
     sparing()
         .filter(is_as_good)
@@ -110,6 +111,7 @@ mod tests {
             "{text}"
         );
         assert!(best(&[]).is_none());
+        assert!(best(&[cell(5, 600, 0, 0)]).is_none(), "no evidence, no advice");
     }
 
     #[test]

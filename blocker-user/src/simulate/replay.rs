@@ -85,15 +85,19 @@ impl Replay {
             Event::Failure(failure) => failure.ip,
             Event::Login(login) => login.ip,
             Event::MasterLogin(_) => {
-                self.crew.step(Step { client: None, now, at, event, is_connection: false });
+                let (client, is_connection, is_normal_only) = (None, false, false);
+                self.crew.step(Step { client, now, at, event, is_connection, is_normal_only });
                 return;
             }
         };
         let is_connection = is_connection(&event);
         let subject = self.plan.policy.subject(ip);
         let client = self.clients.number(subject, at);
-        self.note(client, entry, at, is_connection);
-        self.crew.step(Step { client, now, at, event, is_connection });
+        let is_normal_only = entry.is_normal_only;
+        if !is_normal_only {
+            self.note(client, entry, at, is_connection);
+        }
+        self.crew.step(Step { client, now, at, event, is_connection, is_normal_only });
     }
 
     fn note(&mut self, client: Option<u32>, entry: &Entry, at: LogTime, is_connection: bool) {

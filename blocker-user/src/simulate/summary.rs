@@ -130,11 +130,11 @@ impl Seen {
                 self.clients.left_out
             ));
         }
-        if self.clients.logins_of_others > 0 {
+        if self.clients.unnamed > 0 {
             notes.push(format!(
-                "There are more users than fit into memory: {} logins are of further ones, which \
-                 no number of users counts.",
-                self.clients.logins_of_others
+                "There are more users than fit into memory: those of {} logins are not among the \
+                 users that are counted.",
+                self.clients.unnamed
             ));
         }
         if self.plan.as_logged {
@@ -187,12 +187,12 @@ fn groups(clients: &Clients, recognised: &[(u32, Recognised)]) -> Groups {
 
 impl Groups {
     fn effect(&self, verdict: &Verdict, clients: &Clients) -> Effect {
-        let hit = || verdict.banned.iter().filter(|number| self.with_users.contains(*number));
+        let hit = self.with_users.intersection(&verdict.banned);
         Effect {
             attackers: self.attackers.len(),
             attackers_caught: self.attackers.common(&verdict.banned),
-            clients_with_users_hit: self.with_users.common(&verdict.banned),
-            users_hit: people::users(hit(), clients),
+            clients_with_users_hit: hit.len(),
+            users_hit: clients.users_of(&hit),
             ..verdict.counts.clone()
         }
     }
@@ -251,8 +251,7 @@ fn sweep(
 
 fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Option<Recommendation> {
     let Seen { plan, totals, .. } = seen;
-    // Nothing is learnt from a log on which nothing has an effect.
-    let best = recommend::best(&sweep.cells).filter(|best| best.effect.prevented_failures > 0)?;
+    let best = recommend::best(&sweep.cells)?;
     let Policy { maxretry, findtime, .. } = &plan.policy;
     let span = |secs| show_span(Duration::from_secs(secs));
     let mut changes = Vec::new();

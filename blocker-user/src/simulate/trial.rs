@@ -25,6 +25,7 @@ pub(super) struct Step {
     pub(super) at: LogTime,
     pub(super) event: Event,
     pub(super) is_connection: bool,
+    pub(super) is_normal_only: bool,
 }
 
 struct InForce {
@@ -83,8 +84,14 @@ impl Trial {
             self.jail.expire(step.now);
             self.tidied = step.now;
         }
+        if step.is_normal_only && self.mode != Mode::Normal {
+            return;
+        }
         if self.is_prevented(step) {
-            self.prevent(step);
+            // What is there for normal mode only is a second event of one line.
+            if !step.is_normal_only {
+                self.prevent(step);
+            }
             if !self.as_logged {
                 return;
             }

@@ -8,6 +8,7 @@
 //! Nothing here can stop or delay enforcement. A database that cannot be written is tried again,
 //! one that cannot be read is moved aside, and one that belongs to somebody else is left alone.
 
+mod chronicle;
 mod database;
 mod error;
 mod read;
@@ -36,6 +37,10 @@ use crate::{
     time::LogTime,
 };
 
+pub use chronicle::{
+    BAN, BYTES, Chronicle, Counted, Dropped, FAILURE, Happened, KEPT, LOGIN, PACKETS, PastBan,
+    Tally, What,
+};
 use database::Database;
 pub use error::StoreError;
 pub use trail::{Ending, Past, Reader, Step};
@@ -125,6 +130,12 @@ pub struct Batch {
     /// Bans that ended before this are of no interest any more.
     pub forget_before: Option<LogTime>,
     pub totals: Totals,
+    /// What is new since the last batch, hour by hour.
+    pub tally: Tally,
+    /// Bans, and their ends.
+    pub happened: Vec<Happened>,
+    /// Not in every batch.
+    pub dropped: Option<Dropped>,
     pub places: Vec<(String, Place)>,
     pub seeds: Option<Seeds>,
     /// The pins that the bans of the database are enforced in, and of which boot.

@@ -14,7 +14,7 @@ use super::StoreError;
 const APPLICATION: i32 = 0x646f_7665;
 
 /// What makes each version of the one before. Never changed, only added to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -63,6 +63,28 @@ const MIGRATIONS: [&str; 2] = [
         bans INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX endings_by_time ON endings (ended_at);
+",
+    "
+    CREATE TABLE counts (
+        hour INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (hour, kind, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE past_bans (
+        subject TEXT NOT NULL,
+        banned_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        ended_at INTEGER,
+        how TEXT,
+        attempts INTEGER NOT NULL,
+        cause TEXT NOT NULL,
+        earlier_bans INTEGER NOT NULL,
+        PRIMARY KEY (subject, banned_at)
+    ) WITHOUT ROWID;
+    CREATE INDEX past_bans_by_time ON past_bans (banned_at);
+    CREATE TABLE dropped (pins TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL);
 ",
 ];
 

@@ -4,7 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{Ban, Batch, Place, Saved, Seeds, Store, StoreError, Totals, forget_bans};
+use super::{
+    Ban, Batch, Dropped, Ending, Happened, Place, Reader, Saved, Seeds, Store, StoreError, Tally,
+    Totals, What, forget_bans,
+};
 use crate::{
     jail::{Changes, Row, Table},
     source::{Position, Waiter},
@@ -70,6 +73,56 @@ fn gives_back_what_it_was_given() {
     assert_eq!(saved.rows, [(Table::Active.number(), vec![1], vec![2])]);
     assert_eq!(saved.places, batch(&[]).places.into_iter().collect());
     assert_eq!(saved.seeds, Some(Seeds { names: [1; 16], jail: 2 }));
+}
+
+#[test]
+fn what_happened_is_told_once_and_for_ninety_days() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path()).unwrap();
+    let at = LogTime::from_secs;
+    let tally = |secs: i64| {
+        let mut tally = Tally::default();
+        tally.add(at(secs), What::Failure("auth-failed"));
+        tally
+    };
+    let dropped = |secs: i64, packets| Some(Dropped { at: at(secs), packets, bytes: packets * 60 });
+    let told = ban("192.0.2.7");
+    let happened = || vec![Happened::Banned(told.clone())];
+    let first = Batch { dropped: dropped(1000, 500), ..batch(std::slice::from_ref(&told)) };
+    write(&store, Batch { tally: tally(1000), happened: happened(), ..first });
+    // Adopted at a start, then moved with the clock, then lifted.
+    let again = Batch { tally: tally(1001), happened: happened(), ..batch(&[]) };
+    write(&store, Batch { dropped: dropped(3700, 507), ..again });
+    write(&store, Batch { set_by: 1_000_000, ..batch(&[]) });
+    let ending = Ending { at: at(4000), how: "lifted".to_owned(), bans: 1 };
+    let ended = vec![Happened::Ended(told.subject, ending)];
+    // Other pins begin anew.
+    let other = Some("boot 2 /pins".to_owned());
+    write(
+        &store,
+        Batch { dropped: dropped(3700, 3), enforced_in: other, happened: ended, ..batch(&[]) },
+    );
+
+    let reader = Reader::of(dir.path());
+    let chronicle = reader.chronicle(at(0), at(5000)).unwrap();
+    let counts: Vec<_> = chronicle
+        .counts
+        .iter()
+        .map(|of| (of.hour.0.as_secs(), of.kind.as_str(), of.count))
+        .collect();
+    assert_eq!(
+        counts,
+        [(0, "failure", 2), (3600, "dropped bytes", 600), (3600, "dropped packets", 10)]
+    );
+    let begins: Vec<_> = chronicle.bans.iter().map(|ban| ban.banned_at.0.as_secs()).collect();
+    assert_eq!(begins, [1001]);
+    assert!(chronicle.bans.iter().all(|ban| ban.ended_how.as_deref() == Some("lifted")));
+    assert_eq!(reader.chronicle(at(3600), at(5000)).unwrap().bans, []);
+
+    let ninety_days_on = 4000 + 90 * 86_400;
+    write(&store, Batch { dropped: dropped(ninety_days_on, 4), ..batch(&[]) });
+    let left = reader.chronicle(at(0), at(ninety_days_on)).unwrap();
+    assert!(left.bans.is_empty() && left.counts.iter().all(|of| of.kind != "failure"), "{left:?}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub struct Past {
 /// Reads a database that a [`super::Store`] writes.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Reader {

@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
 
-use super::{Batch, State, StoreError, database::Database, trail};
+use super::{Batch, State, StoreError, chronicle, database::Database, trail};
 use crate::{
     config::JAIL,
     daemon::show,
@@ -149,6 +149,7 @@ fn put(connection: &mut Connection, batch: &Batch) -> Result<()> {
     put_meta(&transaction, batch)?;
     put_bans(&transaction, batch)?;
     trail::put(&transaction, batch)?;
+    chronicle::put(&transaction, batch)?;
     put_jail(&transaction, &batch.jail)?;
     transaction.commit()
 }
@@ -184,6 +185,7 @@ fn put_meta(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
 
 fn put_bans(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
     if batch.set_by != 0 {
+        chronicle::move_bans(transaction, batch.set_by)?;
         transaction.execute(
             "UPDATE bans SET banned_at = banned_at + ?1, expires_at = expires_at + ?1",
             [batch.set_by],

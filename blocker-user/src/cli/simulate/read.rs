@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 
 use crate::{
     cli::reading::{self, Clerk, Input, Rest, Sees},
-    dovecot::{self, Event, Judge},
+    dovecot::{self, Event, Judge, Mode},
     simulate::{Entry, Reading, Replay},
     time::LogTime,
 };
@@ -15,6 +15,22 @@ use crate::{
 const LONGEST_NAME: usize = 128;
 /// So many pages of a log wait for those of others that are older.
 const WAITING: usize = 4;
+
+/// Who judges the lines.
+pub(super) struct Judges {
+    /// By the rules of both modes: each trial leaves out what is not its own.
+    pub(super) judge: Judge,
+    /// Where there are patterns of the admin's: they count lines that the rules of normal mode
+    /// leave to them, and those of aggressive mode do not.
+    pub(super) normal: Option<Judge>,
+}
+
+impl Judges {
+    fn out_of_order(self) -> Self {
+        let Self { judge, normal } = self;
+        Self { judge: judge.out_of_order(), normal: normal.map(Judge::out_of_order) }
+    }
+}
 
 /// One log: its files in the order of time.
 pub(super) type Family = Vec<Input>;
@@ -25,7 +41,7 @@ pub(super) fn read(
     threads: usize,
     progress: &ProgressBar,
     wall: LogTime,
-    judge: impl Fn() -> Judge + Sync,
+    judge: impl Fn() -> Judges + Sync,
     replay: &mut Replay,
 ) -> (Reading, Vec<String>) {
     let names = logs.iter().flatten().map(ToString::to_string).collect();
@@ -52,12 +68,12 @@ fn of_one(
     threads: usize,
     progress: &ProgressBar,
     wall: LogTime,
-    judge: &(impl Fn() -> Judge + Sync),
+    judge: &(impl Fn() -> Judges + Sync),
     mut take: impl FnMut(&mut Page) -> bool,
 ) -> (Counts, Vec<String>) {
     let hire = |sees| {
-        let judge = if sees == Sees::Some { judge().out_of_order() } else { judge() };
-        Reader { judge, wall, counts: Counts::default() }
+        let judges = if sees == Sees::Some { judge().out_of_order() } else { judge() };
+        Reader { judges, wall, counts: Counts::default() }
     };
     let judged = reading::judge(log, progress, threads, hire, |page, _| {
         if take(page) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
@@ -77,7 +93,7 @@ fn of_several(
     logs: Vec<Family>,
     progress: &ProgressBar,
     wall: LogTime,
-    judge: &(impl Fn() -> Judge + Sync),
+    judge: &(impl Fn() -> Judges + Sync),
     replay: &mut Replay,
 ) -> (Counts, Vec<String>) {
     thread::scope(|scope| {
@@ -158,6 +174,7 @@ impl Clock {
             at: found.at,
             event: found.event,
             user: found.user,
+            is_normal_only: found.is_normal_only,
         })
     }
 }
@@ -176,10 +193,11 @@ struct Found {
     at: Option<LogTime>,
     event: Event,
     user: Option<Box<str>>,
+    is_normal_only: bool,
 }
 
 struct Reader {
-    judge: Judge,
+    judges: Judges,
     wall: LogTime,
     counts: Counts,
 }
@@ -215,7 +233,7 @@ impl Clerk for Reader {
         first_line: u64,
         page: &mut Page,
     ) -> io::Result<Option<Rest>> {
-        let Self { judge, wall, counts } = self;
+        let Self { judges: Judges { judge, normal }, wall, counts } = self;
         let mut lines = 0;
         let start = judge.each_line(block, *wall, |line, judgement| {
             lines += 1;
@@ -228,7 +246,15 @@ impl Clerk for Reader {
             }
             if let Some(event) = judgement.event {
                 let user = matches!(event, Event::Login(_)).then(|| user(line)).flatten();
-                page.found.push(Found { latest: page.latest, at: judgement.time, event, user });
+                let found = |event, user, is_normal_only| {
+                    let (latest, at) = (page.latest, judgement.time);
+                    Found { latest, at, event, user, is_normal_only }
+                };
+                let is_probe = matches!(event, Event::Failure(it) if it.rule.mode > Mode::Normal);
+                let of_normal = normal.as_mut().filter(|_| is_probe);
+                let of_normal = of_normal.and_then(|judge| judge.judge(line, *wall).event);
+                let events = [found(event, user, false)].into_iter();
+                page.found.extend(events.chain(of_normal.map(|event| found(event, None, true))));
             }
             Ok::<_, io::Error>(())
         })?;

@@ -10,24 +10,25 @@ use crate::{
 
 /// Longer lists are in the JSON and on the page.
 const MOST: usize = 10;
+/// Columns.
+const WIDTH: usize = 80;
 /// Names on one line.
 const NAMES: usize = 5;
 
-pub(super) fn of(report: &Report) -> String {
+pub(super) fn of(report: &Report, all_bans: bool) -> String {
     let mut text = String::new();
     read(&mut text, report);
     effect(&mut text, report);
     hits(&mut text, report);
     recognised(&mut text, report);
-    bans(&mut text, report);
+    bans(&mut text, report, if all_bans { usize::MAX } else { MOST });
     top(&mut text, "Clients with the most failures", &report.top_sources);
     if let Some(sweep) = &report.sweep {
         self::sweep(&mut text, report, sweep);
     }
     recommendation(&mut text, report);
     for note in &report.notes {
-        text.push('\n');
-        wrapped(&mut text, &format!("Note: {note}"));
+        let _ = writeln!(text, "\n{}", wrapped(&format!("Note: {note}")));
     }
     text
 }
@@ -47,6 +48,22 @@ fn time(when: When) -> String {
         Some((whole, _)) => format!("{whole}Z"),
         None => text,
     }
+}
+
+/// In lines of a terminal's width.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        if let Some(line) = lines.last_mut().filter(|line| line.len() + word.len() < WIDTH) {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
 }
 
 fn share(part: u64, whole: u64) -> String {
@@ -122,7 +139,7 @@ fn hits(text: &mut String, report: &Report) {
         text.push_str("nobody who logs in would have been banned\n");
     }
     hits.clients.iter().take(MOST).for_each(|hit| user(text, hit));
-    more(text, hits.clients.len(), hits.clients_left_out);
+    more(text, hits.clients.len(), hits.clients_left_out, MOST);
     let without = hits.without_ignore_authenticated.len();
     let without = u64::try_from(without).unwrap_or(0) + hits.without_ignore_authenticated_left_out;
     let with = u64::try_from(hits.clients.len()).unwrap_or(0) + hits.clients_left_out;
@@ -156,8 +173,8 @@ fn user(text: &mut String, hit: &UserHit) {
     );
 }
 
-fn more(text: &mut String, listed: usize, left_out: u64) {
-    let more = u64::try_from(listed.saturating_sub(MOST)).unwrap_or(0) + left_out;
+fn more(text: &mut String, listed: usize, left_out: u64, most: usize) {
+    let more = u64::try_from(listed.saturating_sub(most)).unwrap_or(0) + left_out;
     if more > 0 {
         let _ = writeln!(text, "and {more} more");
     }
@@ -184,24 +201,26 @@ fn recognised(text: &mut String, report: &Report) {
             let _ = writeln!(text, "  {}", found.ignoreip);
         }
     }
-    more(text, report.recognised.len(), 0);
+    more(text, report.recognised.len(), 0, MOST);
 }
 
-fn bans(text: &mut String, report: &Report) {
+fn bans(text: &mut String, report: &Report, most: usize) {
     if report.bans.is_empty() {
         return;
     }
-    heading(text, "Bans");
-    let mut rows = vec![["client", "from", "until", "rule", "prevented"].map(str::to_owned)];
-    rows.extend(report.bans.iter().take(MOST).map(ban));
+    heading(text, "Bans, in the order of time; which one of the client, and what it prevented");
+    let mut rows =
+        vec![["client", "no.", "from", "until", "last rule", "prevented"].map(str::to_owned)];
+    rows.extend(report.bans.iter().take(most).map(ban));
     text.push_str(&table(&rows));
-    more(text, report.bans.len(), report.bans_left_out);
+    more(text, report.bans.len(), report.bans_left_out, most);
 }
 
-fn ban(ban: &Ban) -> [String; 5] {
+fn ban(ban: &Ban) -> [String; 6] {
     let until = ban.expires.map_or_else(|| "for ever".to_owned(), time);
     let prevented = ban.prevented_failures.map_or_else(String::new, |count| count.to_string());
-    [ban.subject.clone(), time(ban.at), until, ban.cause.clone(), prevented]
+    let number = ban.earlier_bans.saturating_add(1).to_string();
+    [ban.subject.clone(), number, time(ban.at), until, ban.cause.clone(), prevented]
 }
 
 fn top(text: &mut String, title: &str, list: &[Top]) {
@@ -230,11 +249,10 @@ fn sweep(text: &mut String, report: &Report, sweep: &Sweep) {
     for maxretry in &sweep.maxretry {
         let _ = write!(text, "{maxretry:>width$}");
     }
-    text.push_str("\nfindtime");
     text.push('\n');
     for row in sweep.cells.chunks(sweep.maxretry.len().max(1)) {
         let name = row.first().map_or_else(String::new, |cell| span(cell.findtime));
-        let _ = write!(text, "{name:<10}");
+        let _ = write!(text, "in {name:<7}");
         for cell in row {
             let _ = write!(text, "{:>width$}", brief(cell, report.read.failures));
         }
@@ -260,33 +278,12 @@ fn brief(cell: &Cell, failures: u64) -> String {
 fn recommendation(text: &mut String, report: &Report) {
     let Some(recommended) = &report.recommendation else { return };
     heading(text, "Recommended");
-    let sentence = format!(
+    let why = format!(
         "maxretry {} within {}: {}.",
         recommended.maxretry,
         span(recommended.findtime),
         recommended.reason
     );
-    wrapped(text, &sentence);
-    text.push('\n');
+    let _ = writeln!(text, "{}\n", wrapped(&why));
     text.push_str(&recommended.snippet);
-}
-
-/// Broken between words where a line would be longer than a terminal is wide.
-fn wrapped(text: &mut String, sentence: &str) {
-    const WIDTH: usize = 78;
-    let mut column = 0;
-    for word in sentence.split_whitespace() {
-        let len = word.chars().count();
-        if column > 0 && column + 1 + len > WIDTH {
-            text.push('\n');
-            column = 0;
-        }
-        if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += len;
-    }
-    text.push('\n');
 }

@@ -18,7 +18,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::{Client, Context, Fresh, Lists, Places, Server, Shown, api::Explained};
+use super::super::{
+    Client, ClientError, Context, Fresh, Lists, Places, Server, Shown,
+    api::{Explained, History},
+};
 use super::openapi;
 use crate::{
     daemon::{self, Change, Clocks, Keeping, Pipeline, Remote, Setup, Stats},
@@ -238,7 +241,36 @@ fn every_answer_is_as_it_is_described() {
     assert_eq!(unbanned["lifted"], 1);
     assert_eq!(living.post("/v1/unban", &json!({"ip": "2001:db8::7"}))["lifted"], 1);
     assert_eq!(living.post("/v1/unban", &json!({"all": true}))["lifted"], 2);
+    let history = living.get("/v1/history?since=1h");
+    assert_eq!(history["clients"], 4);
+    assert_eq!(history["bans"].as_array().unwrap().len(), 4);
     assert_eq!(living.post("/v1/reload", &json!({}))["at_restart"], json!(["interface"]));
+}
+
+#[test]
+fn the_history_goes_on_over_a_restart() {
+    let mut living = Living::new();
+    (0..3).for_each(|_| living.probe("192.0.2.7"));
+    living.log("imap-login: Login: user=<alice>, method=PLAIN, rip=192.0.2.8, lip=192.0.2.1");
+    living.explain("192.0.2.7", |of| of.ban.is_some());
+    // Answered when all that came before it is written.
+    living.post("/v1/ban", &json!({"ip": "2001:db8::7", "for": "1h"}));
+    living = living.restarted();
+    living.probe("192.0.2.9");
+    living.explain("192.0.2.9", |of| of.failures.is_some());
+    living.post("/v1/unban", &json!({"ip": "192.0.2.7"}));
+    let history: History = serde_json::from_value(living.get("/v1/history")).unwrap();
+    let report = crate::history::report(&history, &TimeZone::UTC, crate::daemon::wall_clock());
+    assert_eq!((report.read.failures, report.read.logins, report.effect.bans), (4, 1, 2));
+    assert_eq!(report.series.failures.iter().sum::<u64>(), 4);
+    assert_eq!(report.rules[0].name, "no-auth-attempts");
+    let mut bans: Vec<&str> = report.bans.iter().map(|ban| ban.subject.as_str()).collect();
+    bans.sort_unstable();
+    assert_eq!(bans, ["192.0.2.7", "2001:db8::/64"]);
+    let lifted = history.chronicle.bans.iter().find(|ban| ban.ip == "192.0.2.7").unwrap();
+    assert!(lifted.ended_how.as_ref().unwrap().starts_with("lifted by hand"), "{lifted:?}");
+    let error = Client::new(&living.socket()).get::<Value>("/v1/history?since=x").unwrap_err();
+    assert!(matches!(error, ClientError::Invalid(_)), "{error}");
 }
 
 #[test]
