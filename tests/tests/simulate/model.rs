@@ -1,6 +1,6 @@
 //! Small worlds by chance, against the plainest model of what is meant: for each client a list,
-//! searched from its start each time. Guesses only, each on a connection of its own that ends at
-//! once; probes, which no rule of the normal mode counts; and logins.
+//! searched from its start each time. Guesses, each on a connection of its own that ends at once;
+//! probes of some length, which no rule of the normal mode counts; and logins.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -24,6 +24,8 @@ pub(crate) struct Event {
     pub(crate) at: Seconds,
     pub(crate) client: u8,
     pub(crate) deed: Deed,
+    /// How long the connection was there before that: probes only.
+    pub(crate) waited: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Ban {
 pub(crate) struct Answer {
     pub(crate) bans: Vec<Ban>,
     pub(crate) prevented_connections: u64,
+    pub(crate) prevented_seconds: u64,
     pub(crate) locked_out: u64,
 }
 
@@ -76,11 +79,13 @@ pub(crate) fn would_have_been(policy: Policy, events: &[Event]) -> Answer {
     for client in 0..=u8::MAX {
         let mut window: Option<Window> = None;
         for event in events.iter().filter(|event| event.client == client) {
-            let Event { at, deed, .. } = *event;
+            let Event { at, deed, waited, .. } = *event;
+            let began = at - Seconds::from(waited);
             let in_force =
-                |ban: &&mut Ban| ban.client == client && ban.at < at && at <= ban.expires;
+                |ban: &&mut Ban| ban.client == client && ban.at < began && at <= ban.expires;
             if let Some(ban) = answer.bans.iter_mut().find(in_force) {
                 answer.prevented_connections += 1;
+                answer.prevented_seconds += u64::from(waited);
                 answer.locked_out += u64::from(deed == Deed::Login);
                 ban.prevented += u64::from(deed != Deed::Login);
                 continue;
@@ -129,11 +134,11 @@ pub(crate) fn subject(client: u8) -> String {
 /// The log of `events`.
 pub(crate) fn log(version: Version, events: &[Event]) -> Log {
     let mut log = Log::new(version);
-    for Event { at, client, deed } in events {
+    for Event { at, client, deed, waited } in events {
         let ip = address(*client);
         match deed {
             Deed::Guess => log.guess(*at, ip, "root"),
-            Deed::Probe => log.probe(*at, ip, 0),
+            Deed::Probe => log.probe(*at, ip, *waited),
             Deed::Login => log.login(*at, ip, &format!("user{client}")),
         };
     }
@@ -152,16 +157,18 @@ pub(crate) fn flags(policy: Policy) -> [String; 6] {
     ]
 }
 
-/// No two events in one second: which of them was first would be anybody's guess.
+/// No two events in one second: which of them was first would be anybody's guess. Nor does a
+/// connection begin in the second of another event: these are even, what is waited is odd.
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let deed = prop_oneof![8 => Just(Deed::Guess), 2 => Just(Deed::Probe), 1 => Just(Deed::Login)];
     // Short pauses, and now and then a long one.
     let pause = prop_oneof![8 => 1_i64..40, 2 => 1_i64..400, 1 => 1_i64..4000];
-    vec((pause, 0_u8..4, deed), 0..120).prop_map(|steps| {
+    vec((pause, 0_u8..4, deed, 0_u32..90), 0..120).prop_map(|steps| {
         let mut at = START;
-        let step = |(pause, client, deed)| {
-            at += pause;
-            Event { at, client, deed }
+        let step = |(pause, client, deed, half)| {
+            at += 2 * pause;
+            let waited = if deed == Deed::Probe { 2 * half + 1 } else { 0 };
+            Event { at, client, deed, waited }
         };
         steps.into_iter().map(step).collect()
     })
@@ -196,6 +203,7 @@ fn agrees(policy: Policy, events: &[Event], version: Version) -> Result<()> {
                 "bans": bans.len(), "banned_clients": answer.banned().len(),
                 "prevented_failures": answer.prevented_failures(),
                 "prevented_connections": answer.prevented_connections,
+                "prevented_login_process_seconds": answer.prevented_seconds,
                 "logins_locked_out": answer.locked_out,
             },
             "bans": bans,

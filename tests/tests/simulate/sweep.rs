@@ -23,16 +23,16 @@ fn events() -> Vec<Event> {
         for guess in 0..(3 + number * 7) {
             // Not quite regular.
             let at = START + 11 * number + pace * guess + (guess * guess) % 5;
-            events.push(Event { at, client, deed: Deed::Guess });
+            events.push(Event { at, client, deed: Deed::Guess, waited: 0 });
         }
     }
     for client in GUESSERS..GUESSERS + 10 {
         for day in 0..4 {
             let at = START + 20_000 * day + 997 * i64::from(client);
-            events.push(Event { at, client, deed: Deed::Login });
+            events.push(Event { at, client, deed: Deed::Login, waited: 0 });
             // Who mistypes three times in a row is two of them.
             for typo in 0..i64::from(client % 4) {
-                events.push(Event { at: at - 60 + 9 * typo, client, deed: Deed::Guess });
+                events.push(Event { at: at - 60 + 9 * typo, client, deed: Deed::Guess, waited: 0 });
             }
         }
     }
