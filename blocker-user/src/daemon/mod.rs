@@ -14,6 +14,7 @@ mod names;
 mod own;
 mod pace;
 mod pipeline;
+mod places;
 mod records;
 mod service;
 mod skew;

@@ -13,6 +13,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use super::places::Places;
 use crate::{
     firewall::Order,
     jail::Jail,
@@ -125,6 +126,7 @@ impl Records {
         jail: &mut Jail,
         totals: Totals,
         places: Vec<(String, Place)>,
+        left: &mut Places,
         every: impl FnOnce() -> Vec<Order>,
     ) {
         let Some(Keeping { store, seeds, enforced_in }) = &self.keeping else { return };
@@ -144,12 +146,14 @@ impl Records {
             && batch.jail.is_empty()
             && self.bans.is_empty()
             && self.endings.is_empty()
+            && left.are_written()
             && self.set_by == 0;
         if is_nothing {
             self.after.drain(..).for_each(|done| done());
             return;
         }
         self.last = now;
+        batch.places.extend(left.to_write(batch.all));
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);
@@ -167,6 +171,11 @@ impl Records {
         self.keeping
             .as_ref()
             .is_some_and(|keeping| !keeping.store.is_failing() && keeping.store.wait_idle(LAST))
+    }
+
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        self.keeping.iter().for_each(|keeping| keeping.store.lose());
     }
 
     /// Whether everything that was handed over is written by now, or in a while.

@@ -209,6 +209,12 @@ impl Store {
         self.state.is_blank.swap(false, Ordering::Relaxed)
     }
 
+    /// As if the database had been damaged, and made anew.
+    #[cfg(test)]
+    pub(crate) fn lose(&self) {
+        self.state.is_blank.store(true, Ordering::Relaxed);
+    }
+
     /// To be called only while it is idle.
     pub fn write(&self, batch: Batch) {
         self.state.is_busy.store(true, Ordering::Release);
