@@ -44,7 +44,7 @@ impl Places {
     }
 
     /// What the store does not have; `all` if it has nothing.
-    pub(super) fn to_write(&mut self, all: bool) -> Vec<(String, Place)> {
+    pub(super) fn take_unwritten(&mut self, all: bool) -> Vec<(String, Place)> {
         let unwritten = mem::take(&mut self.unwritten);
         let is_wanted = |name: &String| all || unwritten.contains(name);
         let wanted = self.known.iter().filter(|(name, _)| is_wanted(name));
@@ -74,7 +74,10 @@ mod tests {
             (name(day), Place { position: Position::Cursor(String::new()), read_until })
         });
         let mut places = Places::new(saved.collect());
-        assert_eq!((places.to_write(false).len(), places.to_write(true).len()), (0, MOST));
+        assert_eq!(
+            (places.take_unwritten(false).len(), places.take_unwritten(true).len()),
+            (0, MOST)
+        );
         assert_eq!((places.take(&name(0)), places.take(&name(1))), (None, None));
         assert!(places.take(&name(2)).is_some() && places.take(&name(2)).is_none());
     }

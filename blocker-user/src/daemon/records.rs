@@ -153,7 +153,7 @@ impl Records {
             return;
         }
         self.last = now;
-        batch.places.extend(left.to_write(batch.all));
+        batch.places.extend(left.take_unwritten(batch.all));
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);

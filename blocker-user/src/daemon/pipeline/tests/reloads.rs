@@ -1,6 +1,6 @@
 //! Logs that another configuration leaves out, and those that a later one names again.
 
-use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{fs, num::NonZeroU32, path::PathBuf, slice, time::Duration};
 
 use ipnet::IpNet;
 
@@ -43,7 +43,7 @@ fn other(host: &Host) -> Spec {
 fn a_log_that_is_left_out_and_named_again_is_gone_on_with() {
     let mut host = let_go();
     let (log, other) = (log(&host), other(&host));
-    host.follow(&[other.clone()]);
+    host.follow(slice::from_ref(&other));
     host.guess(2, 7, "alice");
     assert_eq!(host.seen().totals.lines, 3);
     host.follow(&[other, log]);
@@ -58,7 +58,7 @@ fn a_log_that_is_left_out_keeps_its_place_over_a_restart_and_a_lost_database() {
         let (log, other) = (log(&host), other(&host));
         host.keep();
         host.guess(2, 7, "alice");
-        host.follow(&[other.clone()]);
+        host.follow(slice::from_ref(&other));
         if is_lost {
             host.daemon.as_mut().unwrap().core.records.lose();
         }
