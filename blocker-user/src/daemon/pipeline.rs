@@ -171,12 +171,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads one chunk of each source; `false` if none had anything.
+    /// Reads one chunk of each source; `false` if none had anything. Of those that have much to
+    /// catch up with, only of the one that is the least far: then their lines come in the order
+    /// in which they were written, to a chunk.
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
         self.obey();
+        let oldest = self.feeds.iter().filter_map(Feed::old).min();
         for (index, feed) in self.feeds.iter_mut().enumerate() {
+            if feed.old() > oldest {
+                read_any = true;
+                continue;
+            }
             let now = self.core.wall_clock();
             let core = &mut self.core;
             let mut line = |line: &[u8], pace: &mut Pace| core.line(line, now, pace);
@@ -230,7 +237,7 @@ impl Pipeline {
             in_force.filter(|order| order.expires.is_none_or(|end| end > wall)).collect()
         };
         let left = &mut self.places;
-        records.write(jail, stats.totals(), places, left, every);
+        records.write(jail, wall, stats.totals(), places, left, every);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     firewall::Order,
     jail::Jail,
     store::{Ban, Batch, Ending, Place, Seeds, Step, Store, Totals},
+    time::LogTime,
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -124,6 +125,7 @@ impl Records {
     pub(super) fn write(
         &mut self,
         jail: &mut Jail,
+        wall: LogTime,
         totals: Totals,
         places: Vec<(String, Place)>,
         left: &mut Places,
@@ -157,8 +159,7 @@ impl Records {
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);
-        let latest = self.endings.iter().map(|(_, ending)| ending.at).max();
-        batch.forget_before = latest.map(|at| at.before(jail.policy().dbpurgeage));
+        batch.forget_before = Some(wall.before(jail.policy().dbpurgeage));
         batch.endings = mem::take(&mut self.endings);
         batch.bans = mem::take(&mut self.bans).into_iter().collect();
         batch.after = mem::take(&mut self.after);

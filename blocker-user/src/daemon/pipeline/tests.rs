@@ -153,6 +153,12 @@ impl Host {
     }
 
     fn start(&mut self) {
+        self.open();
+        self.settle();
+    }
+
+    /// A start, of a daemon that has not read a line yet.
+    fn open(&mut self) {
         let waiter = Waiter::new().unwrap();
         let (keeping, saved) = if self.keeps {
             let (store, saved) = Store::open(&self.state(), waiter.waker()).unwrap();
@@ -184,7 +190,6 @@ impl Host {
         });
         self.daemon = Some(daemon.unwrap());
         self.kernel.is_inherited = true;
-        self.settle();
     }
 
     /// A reload to a configuration with these logs.
