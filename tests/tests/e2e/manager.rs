@@ -23,6 +23,7 @@ use nix::{
     sys::{ptrace, wait::waitpid},
     unistd::Pid,
 };
+use serde_json::Value;
 
 use crate::trial;
 
@@ -155,8 +156,10 @@ fn refused(world: &World) -> Result<()> {
         config.write(&log, more)?;
         let (code, said) = answer()?;
         ensure!(code == Some(2) && said.contains(&lacking) && said.contains("restart"), "{said}");
-        let status = String::from_utf8(verb(world, &["status", "--format", "json"])?.stdout)?;
-        ensure!(status.contains("\"maxretry\":5") && !status.contains(&named(&other)), "{status}");
+        let status = verb(world, &["status", "--format", "json"])?.stdout;
+        let status: Value = serde_json::from_slice(&status)?;
+        let logs = status["logs"].to_string();
+        ensure!(status["maxretry"] == 5 && !logs.contains("other.log"), "{status:#}");
     }
     // In a directory that is within reach.
     config.write(&named(&logs.join("new.log")), "")?;
