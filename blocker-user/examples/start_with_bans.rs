@@ -3,7 +3,7 @@
 //! kernel. The daemon is the real one, in a network namespace of its own. As root, after
 //! `cargo xtask build`:
 //!
-//! `cargo run --release -p blocker-user --example start_with_bans -- target/release/doveblock [BANS…]`
+//! `cargo run -p blocker-user --example start_with_bans -- target/release/doveblock [BANS…]`
 
 use std::{
     env,
