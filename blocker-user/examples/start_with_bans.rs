@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Of each number of bans; the median is shown.
@@ -135,11 +135,17 @@ impl Host {
         for number in numbers {
             writeln!(list, "{}", Ipv4Addr::from(0x0100_0000 + number))?;
         }
-        let mut command = self.verb(&["ban", "-"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        child.stdin.take().context("standard input")?.write_all(list.as_bytes())?;
-        ensure!(child.wait()?.success(), "the bans are refused: {}", self.log());
-        Ok(())
+        let end = Instant::now() + LIMIT;
+        // No verb waits for long, and maps that grow are what a daemon is busy with.
+        while Instant::now() < end {
+            let mut command = self.verb(&["ban", "-"]);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+            child.stdin.take().context("standard input")?.write_all(list.as_bytes())?;
+            if child.wait()?.success() {
+                return Ok(());
+            }
+        }
+        bail!("the bans are refused: {}", self.log())
     }
 
     fn in_force(&self) -> Result<u64> {
