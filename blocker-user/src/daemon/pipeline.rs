@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    io, mem,
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
@@ -16,6 +16,7 @@ use super::{
     manager::Heartbeat,
     own::OwnAddresses,
     pace::Pace,
+    places::Places,
     records::{self, Keeping, Records},
     stats::add,
     steady::Steady,
@@ -51,6 +52,8 @@ pub struct Setup {
 
 pub struct Pipeline {
     pub(super) feeds: Vec<Feed>,
+    /// Of logs that are not read now.
+    pub(super) places: Places,
     waiter: Waiter,
     pub(super) inbox: Inbox,
     pub(super) core: Core,
@@ -102,6 +105,7 @@ impl Pipeline {
             Feed::new(name, source, place, wall)
         };
         let feeds: Vec<Feed> = sources.into_iter().map(feed).collect();
+        let places = Places::new(mem::take(&mut saved.places));
         let mut core = Core {
             judge,
             jail,
@@ -123,7 +127,7 @@ impl Pipeline {
         }
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
-        Ok(Self { feeds, waiter, inbox, core })
+        Ok(Self { feeds, places, waiter, inbox, core })
     }
 
     /// What enforces is from here on kept up even when this ends.
@@ -167,12 +171,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads one chunk of each source; `false` if none had anything.
+    /// Reads one chunk of each source; `false` if none had anything. Of those that have much to
+    /// catch up with, only of the one that is the least far: then their lines come in the order
+    /// in which they were written, to a chunk.
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
         self.obey();
+        let oldest = self.feeds.iter().filter_map(Feed::old).min();
         for (index, feed) in self.feeds.iter_mut().enumerate() {
+            if feed.old() > oldest {
+                read_any = true;
+                continue;
+            }
             let now = self.core.wall_clock();
             let core = &mut self.core;
             let mut line = |line: &[u8], pace: &mut Pace| core.line(line, now, pace);
@@ -183,7 +194,8 @@ impl Pipeline {
             }
         }
         for index in ended.into_iter().rev() {
-            self.feeds.remove(index);
+            let feed = self.feeds.remove(index);
+            self.places.left(&feed, self.core.clocks.now());
         }
         if !self.core.unsettled.is_empty() && self.feeds.iter().all(Feed::is_live) {
             self.core.settle();
@@ -201,9 +213,11 @@ impl Pipeline {
         let found = source::found(&mut sources);
         let wall = self.core.wall_clock();
         let any = !found.is_empty();
-        self.feeds.extend(
-            found.into_iter().map(|source| Feed::new(source.to_string(), source, None, wall)),
-        );
+        for source in found {
+            let name = source.to_string();
+            let place = self.places.take(&name);
+            self.feeds.push(Feed::new(name, source, place, wall));
+        }
         any
     }
 
@@ -222,7 +236,8 @@ impl Pipeline {
             let in_force = bans.unwrap_or_default().into_iter().map(|ban| ban.order);
             in_force.filter(|order| order.expires.is_none_or(|end| end > wall)).collect()
         };
-        records.write(jail, stats.totals(), places, every);
+        let left = &mut self.places;
+        records.write(jail, wall, stats.totals(), places, left, every);
     }
 }
 
