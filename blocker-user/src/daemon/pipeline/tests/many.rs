@@ -54,7 +54,7 @@ fn all_are_lifted_at_once() {
 
 #[test]
 fn all_that_end_together_are_removed_at_once() {
-    let mut host = with_a_list();
+    let host = with_a_list();
     host.wait(3601);
     has_ended_at_once(host);
 }
