@@ -31,6 +31,9 @@ use crate::{
     time::LogTime,
 };
 
+/// So many bans that end at once are named in the log.
+const MANY_ENDS: usize = 100;
+
 /// The outside parts of a pipeline.
 pub struct Setup {
     /// With the names that they keep over restarts.
@@ -396,13 +399,22 @@ impl Core {
 
     /// What time alone brings about. `latest` is how late it is in the log that is read latest.
     fn housekeeping(&mut self, now: LogTime, latest: LogTime) {
-        for ended in self.jail.expire(latest) {
-            self.ended(&ended, "by itself");
-            // The kernel has been passing its packets since the deadline; this frees the entry.
-            match self.firewall.unban(&ended) {
-                Ok(_) => tracing::info!("ban of {} has ended", show(&ended)),
-                Err(error) => tracing::error!("an ended ban cannot be removed: {error}"),
+        let ended = self.jail.expire(latest);
+        // The kernel has been passing their packets since the deadline; this frees the entries.
+        // Those of a list end all at once.
+        if !ended.is_empty()
+            && let Err(error) = self.firewall.unban_many(&ended)
+        {
+            tracing::error!("ended bans cannot be removed: {error}");
+        }
+        for subject in &ended {
+            self.ended(subject, "by itself");
+        }
+        match ended.as_slice() {
+            few if few.len() <= MANY_ENDS => {
+                few.iter().for_each(|it| tracing::info!("ban of {} has ended", show(it)));
             }
+            many => tracing::info!("{} bans have ended", many.len()),
         }
         self.tell_of_evicted(now);
         self.firewall.tend();

@@ -1,6 +1,7 @@
 //! A host under the pipeline: its log with everything that happens to logs, its clocks, a kernel
 //! that remembers bans, and a daemon that is killed.
 
+mod many;
 mod reloads;
 mod restarts;
 mod starts;
@@ -44,6 +45,8 @@ struct Kernel {
     bans: Memory,
     is_inherited: bool,
     is_full: bool,
+    /// How often a ban was ended by itself, and not with others.
+    ended_singly: Rc<Cell<usize>>,
 }
 
 impl Firewall for Kernel {
@@ -57,7 +60,11 @@ impl Firewall for Kernel {
         self.is_inherited
     }
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
+        self.ended_singly.set(self.ended_singly.get() + 1);
         self.bans.unban(subject)
+    }
+    fn unban_many(&mut self, subjects: &[IpNet]) -> Result<Vec<IpNet>, FirewallError> {
+        self.bans.unban_many(subjects)
     }
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError> {
         self.bans.allow(networks)
