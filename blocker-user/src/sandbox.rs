@@ -7,7 +7,10 @@
 //! not Landlock's business. Nothing can be added later: whoever needs another path names it in
 //! [`Reach`]. A child inherits all of it, and needs its program in `Reach` to start at all.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, NetPort,
@@ -70,18 +73,42 @@ pub struct Reach {
     pub names: bool,
 }
 
-/// Confines every thread that there is, and all that they start. Said at debug level only where
-/// it cannot be done: older kernels have no Landlock, and nothing works less without it.
-pub fn confine(reach: &Reach, log: &Log) {
+impl Reach {
+    /// With links followed to where they lead now.
+    #[must_use]
+    pub fn resolved(self) -> Self {
+        let follow = |path: PathBuf| path.canonicalize().unwrap_or(path);
+        let Self { read, write, .. } = self;
+        let (read, write) = (read.into_iter().map(follow), write.into_iter().map(follow));
+        Self { read: read.collect(), write: write.collect(), ..self }
+    }
+
+    /// Whether a process that was confined to this, with links followed, can read `path`.
+    pub fn covers(&self, path: &Path) -> bool {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let named = self.read.iter().chain(&self.write).map(PathBuf::as_path);
+        named.chain(PUBLIC.map(Path::new)).any(|within| path.starts_with(within))
+    }
+}
+
+/// Confines every thread that there is, and all that they start; whether that is so. Said at
+/// debug level only where it cannot be done: older kernels have no Landlock, and nothing works
+/// less without it.
+pub fn confine(reach: &Reach, log: &Log) -> bool {
     match ruleset(reach).map_err(Unconfined::from).and_then(|rules| enforce(rules, log)) {
         Ok(RulesetStatus::NotEnforced) => {
             tracing::debug!("this kernel has no Landlock, or it is switched off: not confined");
+            false
         }
         Ok(status) => {
             let how = if status == RulesetStatus::FullyEnforced { "" } else { "in part " };
             tracing::debug!("confined {how}by Landlock to {reach:?}");
+            true
         }
-        Err(error) => tracing::debug!("not confined by Landlock: {error}"),
+        Err(error) => {
+            tracing::debug!("not confined by Landlock: {error}");
+            false
+        }
     }
 }
 

@@ -29,14 +29,15 @@ const fn package(name: &'static str, program: &'static str, uses: &'static [Use]
     Package { name, program, uses }
 }
 
-const PACKAGES: [Package; 25] = [
+const PACKAGES: [Package; 24] = [
     package("dovecot-core", "dovecot", &[Tests, Sandbox]),
     package("dovecot-imapd", "imap-login", &[Tests, Sandbox]),
     package("dovecot-pop3d", "pop3-login", &[Tests, Sandbox]),
     package("dovecot-managesieved", "managesieve-login", &[Tests, Sandbox]),
     package("iproute2", "ip", &[Tests, Sandbox, Bench]),
     package("bpftool", "bpftool", &[Tests]),
-    // What the guides look into the socket and the database with.
+    // What the guides look into the socket and the database with, and what tells a daemon's
+    // database that it was down for longer than it was.
     package("curl", "curl", &[Tests]),
     package("sqlite3", "sqlite3", &[Tests]),
     // Boot the kernels of the matrix, and sort their modules.
@@ -51,8 +52,6 @@ const PACKAGES: [Package; 25] = [
     package("systemd-journal-remote", "systemd-journal-remote", &[Tests]),
     // A file system that does not tell of changes.
     package("bindfs", "bindfs", &[Tests]),
-    // Tells a daemon's database that it was down for longer than it was.
-    package("sqlite3", "sqlite3", &[Tests]),
     // Shows the page of a report.
     package("chromium", "chromium", &[Tests]),
     // Compiles what is C in a static program.

@@ -12,11 +12,13 @@ use std::{
     sync::{Arc, Mutex, RwLock},
 };
 
+use jiff::tz::TimeZone;
+
 use super::{VerbError, config::filter_of};
 use crate::{
     config::{self, Backend, Ignored, JAIL, OnStop},
     control::{Context, Lists, Places, Server},
-    daemon::{self, AnyFirewall, Clocks, Pipeline, Remote, Setup, Stats, manager},
+    daemon::{self, AnyFirewall, Clocks, KnownNames, Pipeline, Remote, Setup, Stats, manager},
     dovecot::{self, Judge},
     firewall::{Memory, Options, Xdp},
     jail::{IgnoreList, Jail},
@@ -26,7 +28,7 @@ use crate::{
     store::{self, Reader},
 };
 
-use args::Config;
+use args::{Before, Config};
 pub(super) use args::{PolicyFlags, RunArgs};
 use state::State;
 
@@ -65,18 +67,21 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     let view = firewall.view()?;
     // Behind the firewall, which is the one to say that another daemon is running.
     let State { keeping, saved, seed } = State::open(&config, &waiter);
-    if config.landlock {
-        // Behind the state, whose directory may have to be made first. Threads that run by now
-        // (the log's, the state's, that of --trace) are confined where the kernel can do that.
-        sandbox::confine(&reach::of(&config), log);
+    // Behind the state, whose directory may have to be made first. Threads that run by now
+    // (the log's, the state's, that of --trace) are confined where the kernel can do that.
+    let confined_to = config.landlock.then(|| reach::of(&config).resolved());
+    let confined_to = confined_to.filter(|reach| sandbox::confine(reach, log));
+    if confined_to.is_some() {
+        reach::say(&config);
     }
+    let before = Before::new(&config, confined_to);
     let stats = Arc::new(Stats::from(saved.totals));
     let past = keeping.is_some().then(|| Reader::of(&config.state_dir));
-    let (ignore, names) = ignore_list(&config.settings, &remote)?;
+    let (ignore, names) = ignore_list(&config.settings, &before.names, &remote)?;
     let jail = Jail::new(config.settings.policy(), ignore, seed);
     let mut pipeline = Pipeline::new(Setup {
         sources: config.logs.iter().map(|log| (log.to_string(), Source::new(log))).collect(),
-        judge: judge(&config.settings)?,
+        judge: judge(&config.settings, &before.zone)?,
         jail,
         firewall,
         waiter,
@@ -99,7 +104,7 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
         lists: Lists::default(),
         past,
         shown: RwLock::new(shown),
-        reload: reload::by(args, &config, remote.clone()),
+        reload: reload::by(args, before, remote.clone()),
         remote,
         turn: tokio::sync::Mutex::default(),
     };
@@ -142,6 +147,7 @@ fn stopped(config: &Config, pipeline: &mut Pipeline) -> Result<(), VerbError> {
 /// the second one lives.
 fn ignore_list(
     settings: &config::Settings,
+    known: &KnownNames,
     remote: &Remote,
 ) -> Result<(IgnoreList, Arc<()>), VerbError> {
     let (mut networks, mut names) = (Vec::new(), Vec::new());
@@ -153,15 +159,15 @@ fn ignore_list(
     }
     let mut list = IgnoreList::new(networks, settings.ignoreself);
     let is_wanted = Arc::new(());
-    let followed = daemon::follow_names(names, remote.clone(), Arc::downgrade(&is_wanted));
+    let followed = daemon::follow_names(names, known, remote.clone(), Arc::downgrade(&is_wanted));
     list.set_named(followed.map_err(VerbError::failed)?);
     Ok((list, is_wanted))
 }
 
-fn judge(settings: &config::Settings) -> Result<Judge, VerbError> {
+fn judge(settings: &config::Settings, zone: &TimeZone) -> Result<Judge, VerbError> {
     let judge = Judge::new(dovecot::Settings {
         mode: settings.mode,
-        zone: jiff::tz::TimeZone::system(),
+        zone: zone.clone(),
         session_check: settings.session_check,
     });
     let filter = filter_of(settings)?;

@@ -8,11 +8,20 @@ use super::{
     api::Reloaded,
     context::{Context, Fresh},
 };
-use crate::daemon::Command;
+use crate::daemon::{Command, manager::Reloading};
 
 pub(super) async fn reload(context: &Arc<Context>) -> Result<Reloaded, Refusal> {
     // Whoever asks last has the configuration that was written last.
     let _turn = context.turn.lock().await;
+    let mut told = Reloading::begin();
+    let result = reload_now(context).await;
+    if let Err(refusal) = &result {
+        told.fails(in_words(refusal));
+    }
+    result
+}
+
+async fn reload_now(context: &Arc<Context>) -> Result<Reloaded, Refusal> {
     let of = Arc::clone(context);
     // Looking names up takes as long as it takes.
     let fresh = tokio::task::spawn_blocking(move || (of.reload)()).await;
@@ -29,10 +38,14 @@ pub(super) async fn reload(context: &Arc<Context>) -> Result<Reloaded, Refusal> 
 
 /// For SIGHUP, which nobody waits for: what is wrong is said in the log.
 pub(super) async fn by_signal(context: Arc<Context>) {
-    let error = match reload(&context).await {
-        Ok(_) => return,
-        Err(Refusal::Invalid(error) | Refusal::Failed(error)) => error,
-        Err(Refusal::Busy | Refusal::NotFound) => "the daemon is busy".to_owned(),
-    };
-    tracing::error!("the configuration stays what it was: {error}");
+    if let Err(refusal) = reload(&context).await {
+        tracing::error!("the configuration stays what it was: {}", in_words(&refusal));
+    }
+}
+
+fn in_words(refusal: &Refusal) -> &str {
+    match refusal {
+        Refusal::Invalid(error) | Refusal::Failed(error) => error,
+        Refusal::Busy | Refusal::NotFound => "the daemon is busy",
+    }
 }

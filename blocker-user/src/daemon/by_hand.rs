@@ -108,7 +108,7 @@ impl Core {
         })
     }
 
-    fn ban_many(
+    pub(super) fn ban_many(
         &mut self,
         subjects: Vec<(IpNet, IpNet)>,
         bantime: Option<Bantime>,
@@ -173,16 +173,26 @@ impl Core {
         Ok(UnbannedByHand { lifted, covered_by: self.jail.covering(subject, self.clocks.now()) })
     }
 
-    /// Returns how many there were to be lifted.
-    fn unban_each(
+    /// Returns how many there were to be lifted. They may be a million, and lines wait meanwhile:
+    /// so it is all of them at once, and one line in the log.
+    pub(super) fn unban_each(
         &mut self,
         subjects: impl IntoIterator<Item = IpNet>,
         by: &By,
     ) -> Result<usize, FirewallError> {
-        let mut lifted = 0;
-        for subject in subjects {
-            lifted += usize::from(self.unban_by_hand(&subject, by)?.lifted);
+        let subjects: Vec<IpNet> = subjects.into_iter().collect();
+        let lifted = self.firewall.unban_many(&subjects)?;
+        for subject in &subjects {
+            self.unsettled.remove(subject);
+            self.jail.pardon(subject);
+            self.records.ended(subject);
         }
-        Ok(lifted)
+        let how = format!("lifted by hand by {}", by.who);
+        for subject in &lifted {
+            self.note_by_hand(*subject, "lifted", by);
+            self.ended(subject, &how);
+        }
+        tracing::info!("unban {} addresses and networks: by hand", lifted.len());
+        Ok(lifted.len())
     }
 }

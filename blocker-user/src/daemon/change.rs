@@ -1,6 +1,6 @@
 //! Another configuration for a pipeline that runs: what can change in its life changes between
 //! two chunks of lines, so that no line is judged by half of each. Logs that stay are read on
-//! where they are.
+//! where they are, and those that come back where they were.
 
 use std::{mem, sync::Arc};
 
@@ -51,7 +51,10 @@ impl Pipeline {
             let known = before.iter().position(|feed| feed.name() == name);
             self.feeds.push(match known {
                 Some(at) => before.swap_remove(at),
-                None => Feed::new(name, Source::new(&spec), None, wall),
+                None => {
+                    let place = self.places.take(&name);
+                    Feed::new(name, Source::new(&spec), place, wall)
+                }
             });
         }
         // What patterns have led to is read on, where one still leads there.
@@ -61,6 +64,7 @@ impl Pipeline {
                 self.feeds.push(feed);
             } else {
                 tracing::info!("{} is not read any more", feed.name());
+                self.places.left(&feed, wall);
             }
         }
     }

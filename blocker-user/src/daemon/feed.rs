@@ -24,6 +24,8 @@ pub(super) struct Feed {
     backlog: Option<Backlog>,
     /// How old that is.
     lag: Duration,
+    /// When the last line was written that was read, where more can be read at once.
+    reached: Option<LogTime>,
 }
 
 struct Backlog {
@@ -47,7 +49,15 @@ impl Feed {
                 Pace::from(read_until, wall)
             }
         };
-        Self { name, source, skew: Skew::default(), pace, backlog: None, lag: Duration::ZERO }
+        Self {
+            name,
+            source,
+            skew: Skew::default(),
+            pace,
+            backlog: None,
+            lag: Duration::ZERO,
+            reached: None,
+        }
     }
 
     pub(super) fn source(&mut self) -> &mut Source {
@@ -57,6 +67,11 @@ impl Feed {
     /// How old the lines are that are being read; zero where all have been.
     pub(super) fn lag(&self) -> Duration {
         self.lag
+    }
+
+    /// Up to when it has been read, while that is long ago and more is there.
+    pub(super) fn old(&self) -> Option<LogTime> {
+        self.reached.filter(|_| self.lag > BEHIND)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -89,7 +104,7 @@ impl Feed {
         now: LogTime,
         each: &mut dyn FnMut(&[u8], &mut Pace) -> Option<LogTime>,
     ) -> Progress {
-        let Self { name, source, skew, pace, backlog, lag } = self;
+        let Self { name, source, skew, pace, backlog, lag, reached } = self;
         let (mut shift, mut lines, mut latest) = (None, 0, None);
         let progress = source.read(waiter, &mut |line| {
             let time = each(line, pace);
@@ -106,6 +121,7 @@ impl Feed {
             );
         }
         pace.progress(progress);
+        *reached = latest.or(*reached).filter(|_| progress == Progress::More);
         match progress {
             Progress::More => {
                 *lag = latest.map_or(*lag, |latest| now.since(latest));

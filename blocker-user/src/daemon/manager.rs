@@ -1,5 +1,5 @@
 //! What the service manager (systemd) is told: that bans are enforced, that lines are still
-//! judged, that the end has come. Where there is none, nobody is told.
+//! judged, that the configuration is being read again, that the end has come. Where there is none, nobody is told.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,36 @@ const STATUS: Duration = Duration::from_secs(10);
 /// Bans are enforced from here on, and stay so.
 pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The configuration is being read again, until this is dropped: whoever gives up on it half-way
+/// ends it, too.
+pub(crate) struct Reloading {
+    error: Option<String>,
+}
+
+impl Reloading {
+    pub(crate) fn begin() -> Self {
+        // Managers that wait for the end tell by the time which reload it is the end of.
+        let since = NotifyState::monotonic_usec_now();
+        let told: Vec<_> = [NotifyState::Reloading].into_iter().chain(since.ok()).collect();
+        tell(&told);
+        Self { error: None }
+    }
+
+    pub(crate) fn fails(&mut self, error: &str) {
+        // There is room for one line.
+        let line = error.lines().next().unwrap_or_default();
+        self.error = Some(format!("the configuration stays what it was: {line}"));
+    }
+}
+
+impl Drop for Reloading {
+    fn drop(&mut self) {
+        let status = self.error.as_deref().map(NotifyState::Status);
+        let told: Vec<_> = [NotifyState::Ready].into_iter().chain(status).collect();
+        tell(&told);
+    }
 }
 
 pub(crate) fn stopping() {

@@ -14,6 +14,7 @@ mod names;
 mod own;
 mod pace;
 mod pipeline;
+mod places;
 mod records;
 mod service;
 mod skew;
@@ -45,7 +46,7 @@ use crate::{
 
 pub use change::Change;
 pub use clocks::Clocks;
-pub(crate) use names::follow as follow_names;
+pub(crate) use names::{Known as KnownNames, follow as follow_names};
 pub(crate) use pipeline::show;
 pub use pipeline::{Pipeline, Setup};
 pub use records::Keeping;

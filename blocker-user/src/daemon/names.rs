@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, ToSocketAddrs as _},
-    sync::{Weak, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
     thread,
     time::Duration,
 };
@@ -27,16 +27,20 @@ const INTERVAL: Duration = Duration::from_secs(300);
 /// It ends when nobody holds `list` any more.
 pub(crate) fn follow(
     names: Vec<String>,
+    known: &Known,
     remote: Remote,
     list: Weak<()>,
 ) -> io::Result<Vec<IpAddr>> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
+    let mut book = Book { known: known.of(&names), missing: Vec::new() };
+    let addresses = book.addresses();
+    let known = known.clone();
     let (first, answer) = mpsc::sync_channel(1);
     thread::Builder::new().name("names".to_owned()).spawn(move || {
-        let mut book = Book::default();
         book.look_up(&names, resolve);
+        known.keep(&book);
         if first.send(book.addresses()).is_err() {
             // Nobody waits for it any more.
             remote.send(Command::IgnoreNamed { addresses: book.addresses(), names: list.clone() });
@@ -46,7 +50,9 @@ pub(crate) fn follow(
             if list.strong_count() == 0 {
                 return;
             }
-            let is_wanted = !book.look_up(&names, resolve)
+            let is_different = book.look_up(&names, resolve);
+            known.keep(&book);
+            let is_wanted = !is_different
                 || remote.send(Command::IgnoreNamed {
                     addresses: book.addresses(),
                     names: list.clone(),
@@ -57,10 +63,13 @@ pub(crate) fn follow(
         }
     })?;
     Ok(answer.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-        tracing::warn!(
-            "the names in ignoreip are still being looked up; until then they count for nobody"
-        );
-        Vec::new()
+        let until_then = if addresses.is_empty() {
+            "they count for nobody"
+        } else {
+            "those that have been found before keep their addresses"
+        };
+        tracing::warn!("the names in ignoreip are still being looked up; until then {until_then}");
+        addresses
     }))
 }
 
@@ -81,8 +90,27 @@ fn is_kept_from_asking() -> bool {
     matches!(socket(AddressFamily::INET, SocketType::DGRAM, None), Err(Errno::AFNOSUPPORT))
 }
 
+/// What the names of ignoreip were found to be, for those that another configuration keeps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
+
+impl Known {
+    fn of(&self, names: &[String]) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut known = self.all().clone();
+        known.retain(|name, _| names.contains(name));
+        known
+    }
+
+    fn keep(&self, book: &Book) {
+        self.all().clone_from(&book.known);
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Vec<IpAddr>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What is known about every name.
-#[derive(Default)]
 struct Book {
     known: BTreeMap<String, Vec<IpAddr>>,
     /// Names that were not found the last time.
@@ -138,7 +166,7 @@ mod tests {
         let (home, office) = ("home.example".to_owned(), "office.example".to_owned());
         let names = [home, office];
         let ip = |last| IpAddr::from([192, 0, 2, last]);
-        let mut book = Book::default();
+        let mut book = Book { known: BTreeMap::new(), missing: Vec::new() };
         let changed = book.look_up(&names, |name| match name {
             "home.example" => Ok(vec![ip(7), ip(7)]),
             _ => Err(io::ErrorKind::NotFound.into()),
@@ -156,7 +184,24 @@ mod tests {
         let waiter = crate::source::Waiter::new().unwrap();
         let (remote, _inbox) = super::super::remote(&waiter);
         let list = std::sync::Arc::downgrade(&std::sync::Arc::new(()));
-        let found = follow(vec!["localhost".to_owned()], remote, list).unwrap();
+        let known = Known::default();
+        let found = follow(vec!["localhost".to_owned()], &known, remote, list).unwrap();
         assert!(found.iter().any(IpAddr::is_loopback), "{found:?}");
+        assert_eq!(known.all().get("localhost"), Some(&found));
+    }
+
+    #[test]
+    fn another_list_begins_with_the_addresses_of_the_names_that_stay() {
+        let waiter = crate::source::Waiter::new().unwrap();
+        let (remote, _inbox) = super::super::remote(&waiter);
+        let list = std::sync::Arc::downgrade(&std::sync::Arc::new(()));
+        // As on the day on which no name server answers.
+        let name = |first: &str| format!("{first}.invalid");
+        let ip = |last| IpAddr::from([192, 0, 2, last]);
+        let known = Known::default();
+        known.all().extend([(name("stays"), vec![ip(1)]), (name("goes"), vec![ip(2)])]);
+        let found = follow(vec![name("stays"), name("new")], &known, remote, list).unwrap();
+        assert_eq!(found, [ip(1)]);
+        assert_eq!(*known.all(), BTreeMap::from([(name("stays"), vec![ip(1)])]));
     }
 }

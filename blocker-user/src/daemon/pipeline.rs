@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io,
+    io, mem,
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
 };
@@ -16,6 +16,7 @@ use super::{
     manager::Heartbeat,
     own::OwnAddresses,
     pace::Pace,
+    places::Places,
     records::{self, Keeping, Records},
     stats::add,
     steady::Steady,
@@ -30,6 +31,9 @@ use crate::{
     store::{Dropped, Place, Saved, What},
     time::LogTime,
 };
+
+/// So many bans that end at once are named in the log.
+const MANY_ENDS: usize = 100;
 
 /// The outside parts of a pipeline.
 pub struct Setup {
@@ -52,6 +56,8 @@ pub struct Setup {
 
 pub struct Pipeline {
     pub(super) feeds: Vec<Feed>,
+    /// Of logs that are not read now.
+    pub(super) places: Places,
     waiter: Waiter,
     pub(super) inbox: Inbox,
     pub(super) core: Core,
@@ -103,6 +109,7 @@ impl Pipeline {
             Feed::new(name, source, place, wall)
         };
         let feeds: Vec<Feed> = sources.into_iter().map(feed).collect();
+        let places = Places::new(mem::take(&mut saved.places));
         let mut core = Core {
             judge,
             jail,
@@ -124,7 +131,7 @@ impl Pipeline {
         }
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
-        Ok(Self { feeds, waiter, inbox, core })
+        Ok(Self { feeds, places, waiter, inbox, core })
     }
 
     /// What enforces is from here on kept up even when this ends.
@@ -168,12 +175,19 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads one chunk of each source; `false` if none had anything.
+    /// Reads one chunk of each source; `false` if none had anything. Of those that have much to
+    /// catch up with, only of the one that is the least far: then their lines come in the order
+    /// in which they were written, to a chunk.
     fn read_all(&mut self) -> bool {
         let mut read_any = false;
         let mut ended = Vec::new();
         self.obey();
+        let oldest = self.feeds.iter().filter_map(Feed::old).min();
         for (index, feed) in self.feeds.iter_mut().enumerate() {
+            if feed.old() > oldest {
+                read_any = true;
+                continue;
+            }
             let now = self.core.wall_clock();
             let core = &mut self.core;
             let mut line = |line: &[u8], pace: &mut Pace| core.line(line, now, pace);
@@ -184,7 +198,8 @@ impl Pipeline {
             }
         }
         for index in ended.into_iter().rev() {
-            self.feeds.remove(index);
+            let feed = self.feeds.remove(index);
+            self.places.left(&feed, self.core.clocks.now());
         }
         if !self.core.unsettled.is_empty() && self.feeds.iter().all(Feed::is_live) {
             self.core.settle();
@@ -202,9 +217,11 @@ impl Pipeline {
         let found = source::found(&mut sources);
         let wall = self.core.wall_clock();
         let any = !found.is_empty();
-        self.feeds.extend(
-            found.into_iter().map(|source| Feed::new(source.to_string(), source, None, wall)),
-        );
+        for source in found {
+            let name = source.to_string();
+            let place = self.places.take(&name);
+            self.feeds.push(Feed::new(name, source, place, wall));
+        }
         any
     }
 
@@ -229,7 +246,8 @@ impl Pipeline {
             packets: counters.dropped_packets,
             bytes: counters.dropped_bytes,
         });
-        records.write(jail, (stats.totals(), dropped), places, every);
+        let left = &mut self.places;
+        records.write(jail, wall, (stats.totals(), dropped), places, left, every);
     }
 }
 
@@ -391,13 +409,22 @@ impl Core {
 
     /// What time alone brings about. `latest` is how late it is in the log that is read latest.
     fn housekeeping(&mut self, now: LogTime, latest: LogTime) {
-        for ended in self.jail.expire(latest) {
-            self.ended(&ended, "by itself");
-            // The kernel has been passing its packets since the deadline; this frees the entry.
-            match self.firewall.unban(&ended) {
-                Ok(_) => tracing::info!("ban of {} has ended", show(&ended)),
-                Err(error) => tracing::error!("an ended ban cannot be removed: {error}"),
+        let ended = self.jail.expire(latest);
+        // The kernel has been passing their packets since the deadline; this frees the entries.
+        // Those of a list end all at once.
+        if !ended.is_empty()
+            && let Err(error) = self.firewall.unban_many(&ended)
+        {
+            tracing::error!("ended bans cannot be removed: {error}");
+        }
+        for subject in &ended {
+            self.ended(subject, "by itself");
+        }
+        match ended.as_slice() {
+            few if few.len() <= MANY_ENDS => {
+                few.iter().for_each(|it| tracing::info!("ban of {} has ended", show(it)));
             }
+            many => tracing::info!("{} bans have ended", many.len()),
         }
         self.tell_of_evicted(now);
         self.firewall.tend();

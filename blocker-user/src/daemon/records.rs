@@ -13,6 +13,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use super::places::Places;
 use crate::{
     firewall::Order,
     jail::Jail,
@@ -152,8 +153,10 @@ impl Records {
     pub(super) fn write(
         &mut self,
         jail: &mut Jail,
+        wall: LogTime,
         (totals, dropped): (Totals, Option<Dropped>),
         places: Vec<(String, Place)>,
+        left: &mut Places,
         every: impl FnOnce() -> Vec<Order>,
     ) {
         let Some(Keeping { store, seeds, enforced_in }) = &self.keeping else { return };
@@ -181,6 +184,7 @@ impl Records {
             && batch.jail.is_empty()
             && self.bans.is_empty()
             && self.endings.is_empty()
+            && left.are_written()
             && self.set_by == 0;
         if is_nothing {
             self.after.drain(..).for_each(|done| done());
@@ -190,11 +194,11 @@ impl Records {
         self.dropped = batch.dropped.map(told).or(self.dropped);
         batch.tally = mem::take(&mut self.tally);
         batch.happened = mem::take(&mut self.happened);
+        batch.places.extend(left.take_unwritten(batch.all));
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);
-        let latest = self.endings.iter().map(|(_, ending)| ending.at).max();
-        batch.forget_before = latest.map(|at| at.before(jail.policy().dbpurgeage));
+        batch.forget_before = Some(wall.before(jail.policy().dbpurgeage));
         batch.endings = mem::take(&mut self.endings);
         batch.bans = mem::take(&mut self.bans).into_iter().collect();
         batch.after = mem::take(&mut self.after);
@@ -207,6 +211,11 @@ impl Records {
         self.keeping
             .as_ref()
             .is_some_and(|keeping| !keeping.store.is_failing() && keeping.store.wait_idle(LAST))
+    }
+
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        self.keeping.iter().for_each(|keeping| keeping.store.lose());
     }
 
     /// Whether everything that was handed over is written by now, or in a while.

@@ -24,14 +24,13 @@ impl Core {
     /// again.
     pub(super) fn take_over(&mut self, saved: Vec<Ban>, theirs: bool) -> Result<(), FirewallError> {
         let now = self.clocks.now();
-        let mut enforced = HashMap::new();
-        for ban in self.firewall.view()?.bans()? {
-            let order = ban.order;
-            if order.expires.is_some_and(|end| end <= now) {
-                self.firewall.unban(&order.subject)?;
-            } else {
-                enforced.insert(order.subject, order);
-            }
+        let orders =
+            self.firewall.view()?.bans()?.into_iter().map(|ban| (ban.order.subject, ban.order));
+        let is_over = |order: &Order| order.expires.is_some_and(|end| end <= now);
+        let (over, enforced): (HashMap<_, _>, HashMap<_, _>) =
+            orders.partition(|(_, order)| is_over(order));
+        if !over.is_empty() {
+            self.firewall.unban_many(&over.into_keys().collect::<Vec<IpNet>>())?;
         }
         if !enforced.is_empty() {
             tracing::info!("{} bans are still in force and stay", enforced.len());

@@ -366,7 +366,11 @@ fn program(id: u32) -> Result<Option<ProgramInfo>, FirewallError> {
         }
     }
     failed.map_or(Ok(None), |error| {
-        Err(FirewallError::bpf(format!("look for the program with id {id}"))(error))
+        // The unit's user may not, so that whoever reads this has to know what is in the way.
+        Err(FirewallError::bpf(format!(
+            "another XDP program (id {id}) is attached, and whether it is libxdp's dispatcher cannot \
+             be told without CAP_SYS_ADMIN (see it with `bpftool prog show id {id}`)"
+        ))(error))
     })
 }
 

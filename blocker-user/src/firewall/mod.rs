@@ -101,6 +101,17 @@ pub trait Firewall {
     }
     /// Ends a ban; `false` where there was none.
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError>;
+    /// Ends all bans of `subjects`, as fast as the kernel takes it, and returns those that there
+    /// were. After an error some of them may have ended.
+    fn unban_many(&mut self, subjects: &[IpNet]) -> Result<Vec<IpNet>, FirewallError> {
+        let mut ended = Vec::new();
+        for subject in subjects {
+            if self.unban(subject)? {
+                ended.push(*subject);
+            }
+        }
+        Ok(ended)
+    }
     /// Makes `networks` the ones that are never dropped, whatever is banned.
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError>;
     /// Enforces the bans by other rules from here on.

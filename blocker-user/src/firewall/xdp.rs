@@ -270,17 +270,13 @@ impl Firewall for Xdp {
     }
 
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
-        let slot = Slot::of(subject, self.options.ipv6_prefix);
-        let in_trie = Slot::network(subject);
-        let mut found = self.maps.remove(&slot)?;
-        // An IPv6 prefix may have been banned under another `ipv6_prefix`, as a network.
-        let found_in_trie = if in_trie == slot { found } else { self.maps.remove(&in_trie)? };
-        if found_in_trie {
-            found = true;
-            self.settings.networks = self.settings.networks.saturating_sub(1);
-        }
+        let found = self.remove(subject)?;
         self.forget_verdicts()?;
         Ok(found)
+    }
+
+    fn unban_many(&mut self, subjects: &[IpNet]) -> Result<Vec<IpNet>, FirewallError> {
+        self.remove_many(subjects)
     }
 
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError> {

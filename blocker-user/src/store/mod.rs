@@ -13,6 +13,7 @@ mod database;
 mod error;
 mod read;
 mod schema;
+mod tidy;
 mod trail;
 mod write;
 
@@ -127,7 +128,7 @@ pub struct Batch {
     pub bans: Vec<(IpNet, Option<Ban>)>,
     /// How some of those ended.
     pub endings: Vec<(IpNet, Ending)>,
-    /// Bans that ended before this are of no interest any more.
+    /// Bans that ended before this are of no interest any more, and forgotten in a while.
     pub forget_before: Option<LogTime>,
     pub totals: Totals,
     /// What is new since the last batch, hour by hour.
@@ -218,6 +219,12 @@ impl Store {
     #[must_use]
     pub fn take_blank(&self) -> bool {
         self.state.is_blank.swap(false, Ordering::Relaxed)
+    }
+
+    /// As if the database had been damaged, and made anew.
+    #[cfg(test)]
+    pub(crate) fn lose(&self) {
+        self.state.is_blank.store(true, Ordering::Relaxed);
     }
 
     /// To be called only while it is idle.

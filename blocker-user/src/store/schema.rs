@@ -14,7 +14,7 @@ use super::StoreError;
 const APPLICATION: i32 = 0x646f_7665;
 
 /// What makes each version of the one before. Never changed, only added to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -86,6 +86,8 @@ const MIGRATIONS: [&str; 3] = [
     CREATE INDEX past_bans_by_time ON past_bans (banned_at);
     CREATE TABLE dropped (pins TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL);
 ",
+    // One entry for each client: which to forget first, and how many there are.
+    "CREATE INDEX steps_by_time ON steps (at) WHERE number = 0;",
 ];
 
 /// Brings a database, new or of an earlier version, up to this one.
@@ -106,11 +108,13 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
+    // Only a file in which there is nothing yet can be made one that gives space back.
+    //
     // Readers are never in the way of the writer, nor he in theirs. Without a sync at each
     // transaction a power cut can cost the last ones, but not their consistency.
     connection
         .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
              PRAGMA journal_size_limit = 16777216",
         )
         .map_err(&sqlite)?;

@@ -87,8 +87,7 @@ fn step(row: &Row<'_>) -> Result<Step> {
     })
 }
 
-/// What led to the bans of `batch`, and the ends of others. What is known of ends before
-/// [`Batch::forget_before`] is forgotten, and what led to those bans with it.
+/// What led to the bans of `batch`, and the ends of others.
 pub(super) fn put(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
     let mut forget = transaction.prepare("DELETE FROM steps WHERE subject = ?1")?;
     let mut put = transaction.prepare("INSERT INTO steps VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
@@ -104,24 +103,12 @@ pub(super) fn put(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
             put.execute(params![subject, number, at.as_micros(), address, rule, verdict, text])?;
         }
     }
-    if batch.endings.is_empty() {
-        return Ok(());
-    }
     let mut put = transaction.prepare(
         "INSERT INTO endings VALUES (?1, ?2, ?3, ?4) ON CONFLICT (subject) DO UPDATE SET \
          ended_at = excluded.ended_at, how = excluded.how, bans = bans + excluded.bans",
     )?;
     for (subject, Ending { at, how, bans }) in &batch.endings {
         put.execute(params![show(subject), at.as_micros(), how, bans])?;
-    }
-    if let Some(before) = batch.forget_before {
-        let before = before.as_micros();
-        transaction.execute(
-            "DELETE FROM steps WHERE subject IN (SELECT subject FROM endings WHERE ended_at < ?1) \
-             AND subject NOT IN (SELECT subject FROM bans)",
-            [before],
-        )?;
-        transaction.execute("DELETE FROM endings WHERE ended_at < ?1", [before])?;
     }
     Ok(())
 }

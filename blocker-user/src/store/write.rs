@@ -2,14 +2,18 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering, mpsc::Receiver},
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, TryRecvError},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
 
-use super::{Batch, State, StoreError, chronicle, database::Database, trail};
+use super::{Batch, State, StoreError, chronicle, database::Database, tidy::Tidy, trail};
 use crate::{
     config::JAIL,
     daemon::show,
@@ -32,6 +36,7 @@ pub(super) struct Writer {
     waker: Waker,
     /// What is wrong, as last said.
     trouble: Option<String>,
+    tidy: Tidy,
 }
 
 /// What became of a batch.
@@ -51,12 +56,20 @@ impl Writer {
     ) -> Self {
         let dir = dir.to_owned();
         state.is_failing.store(database.is_none(), Ordering::Relaxed);
-        Self { dir, database, opened_at: Instant::now(), state, waker, trouble: None }
+        Self {
+            dir,
+            database,
+            opened_at: Instant::now(),
+            state,
+            waker,
+            trouble: None,
+            tidy: Tidy::default(),
+        }
     }
 
     /// Until nobody can hand over a batch any more.
     pub(super) fn run(mut self, batches: &Receiver<Batch>) {
-        for mut batch in batches {
+        while let Some(mut batch) = self.next(batches) {
             loop {
                 let written = self.write(&batch);
                 // Those who wait for it are not to wait for a disk to be cleared.
@@ -77,11 +90,28 @@ impl Writer {
         }
     }
 
+    /// Waits for it, and uses the time to forget what is too old or too much.
+    fn next(&mut self, batches: &Receiver<Batch>) -> Option<Batch> {
+        while let Some(database) = self.database.as_mut().filter(|_| self.tidy.is_due()) {
+            match batches.try_recv() {
+                Ok(batch) => return Some(batch),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            if let Err(error) = self.tidy.slice(&mut database.connection) {
+                // Whatever it is, the next batch meets it, too, and that is said.
+                tracing::debug!("what is old stays in the database for now: {error}");
+            }
+        }
+        batches.recv().ok()
+    }
+
     fn write(&mut self, batch: &Batch) -> Written {
         let Some(database) = &mut self.database else { return self.open() };
         let result = put(&mut database.connection, batch);
         match result.map_err(StoreError::sqlite(&database.path)) {
             Ok(()) => {
+                self.tidy.forget_before(batch.forget_before);
                 if self.trouble.take().is_some() {
                     tracing::info!("{} is written again", database.path.display());
                 }

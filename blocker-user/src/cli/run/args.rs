@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
+use jiff::tz::TimeZone;
 
 use super::interfaces;
 use crate::{
@@ -15,10 +16,11 @@ use crate::{
         Backend, Ignored, Invalid, Loaded, PortList, Settings, parse_bantime, parse_findtime,
         parse_ignore_list, parse_listen, parse_ports, parse_span,
     },
-    daemon::wall_clock,
+    daemon::{KnownNames, wall_clock},
     dovecot::Mode,
     firewall::XdpMode,
     jail::Bantime,
+    sandbox::Reach,
     source::Spec,
     time::LogTime,
 };
@@ -197,9 +199,25 @@ pub(super) struct Config {
 pub(super) struct Before {
     pub(super) settings: Settings,
     pub(super) logs: Vec<Spec>,
+    /// What it is confined to, if it is.
+    pub(super) reach: Option<Reach>,
+    /// The host's. Its file may be another one by now, which is out of reach.
+    pub(super) zone: TimeZone,
+    /// What the names of ignoreip were found to be.
+    pub(super) names: KnownNames,
 }
 
 impl Before {
+    pub(super) fn new(config: &Config, reach: Option<Reach>) -> Self {
+        Self {
+            settings: config.settings.clone(),
+            logs: config.logs.clone(),
+            reach,
+            zone: TimeZone::system(),
+            names: KnownNames::default(),
+        }
+    }
+
     /// Whether its logs were looked for, and are not named by now either.
     fn has_chosen(&self, now: &Settings) -> bool {
         let nothing_named = |settings: &Settings| {

@@ -1,14 +1,14 @@
 //! What a running daemon has to be able to open: from the configuration to [`Reach`].
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::args::Config;
+use super::args::{Before, Config};
 use crate::{
     cli::logs::journalctl,
     config::Ignored,
     firewall::shared_pins,
     sandbox::Reach,
-    source::{JournalPlace, Spec},
+    source::{JournalPlace, Spec, is_pattern},
 };
 
 /// Where journals of this host are.
@@ -30,65 +30,138 @@ pub(super) fn of(config: &Config) -> Reach {
     }
 }
 
-fn read_by(log: &Spec) -> Vec<PathBuf> {
-    match log {
-        Spec::File(path) | Spec::Member(path) | Spec::Fifo(path) => around(path),
-        Spec::Pattern(pattern) => around(Path::new(pattern)),
-        Spec::Journal(selection) => {
-            let named = match &selection.place {
-                JournalPlace::Directory(directory) => in_it(directory),
-                JournalPlace::Files(pattern) => around(pattern),
-                JournalPlace::Host | JournalPlace::Namespace(_) => {
-                    JOURNALS.iter().flat_map(|it| in_it(Path::new(it))).collect()
-                }
-            };
-            [vec![PathBuf::from(HOST)], named].concat()
+/// How much a log takes: what is in it has to be found under another name after each rotation.
+#[derive(Debug, PartialEq, Eq)]
+enum Share {
+    /// The directory it is in.
+    Directory(PathBuf),
+    /// What is there of the way to that directory, which is to come.
+    Way(PathBuf),
+    /// The file alone, as it is in the root directory.
+    File(PathBuf),
+    /// Nothing, since it would have to be this directory.
+    Nothing(PathBuf),
+}
+
+impl Share {
+    fn path(self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(path) | Self::Way(path) | Self::File(path) => Some(path),
+            Self::Nothing(_) => None,
         }
+    }
+}
+
+/// Says what more is within reach than the directories of logs, and what is not though it may
+/// be waited for.
+pub(super) fn say(config: &Config) {
+    for log in &config.logs {
+        // Of the two places of the host's journal one is enough.
+        if matches!(log, Spec::Journal(it) if it.place == JournalPlace::Host) {
+            continue;
+        }
+        for share in shares_of(log) {
+            match share {
+                Share::Directory(_) => {}
+                Share::Way(above) => tracing::info!(
+                    "the directory of {log} is not there: until a restart that finds it, all of \
+                     {} is within this daemon's reach",
+                    above.display()
+                ),
+                Share::File(_) => tracing::warn!(
+                    "{log} is in the root directory, which Landlock does not leave within reach: \
+                     it cannot be read any more once it is rotated; log to a directory like \
+                     /var/log, or start with --no-landlock"
+                ),
+                Share::Nothing(above) => tracing::warn!(
+                    "the directory of {log} is not there, and Landlock does not leave all of {} \
+                     within reach for it: make that directory and restart, or start with \
+                     --no-landlock",
+                    above.display()
+                ),
+            }
+        }
+    }
+}
+
+/// What a daemon that has confined itself to `started` would lack by now.
+pub(super) fn lacking(started: &Reach, before: &Before, now: &Config) -> Vec<String> {
+    let mut lacking = Vec::new();
+    // Those that stay are read as well as they were.
+    for log in now.logs.iter().filter(|log| !before.logs.contains(log)) {
+        let out_of_reach = |share: Share| match share {
+            Share::Nothing(path) => Some(path),
+            share => share.path().filter(|path| !started.covers(path)),
+        };
+        let missing = shares_of(log).into_iter().filter_map(out_of_reach);
+        let named: Vec<String> = missing.map(|path| path.display().to_string()).collect();
+        if !named.is_empty() {
+            lacking.push(format!("{log} (in {})", named.join(", ")));
+        }
+    }
+    let wanted = of(now);
+    let programs = wanted.run.iter().filter(|program| !started.run.contains(program));
+    lacking.extend(programs.map(|program| format!("the program {}", program.display())));
+    if wanted.names && !started.names {
+        lacking.push("name servers, for the host names in ignoreip".to_owned());
+    }
+    lacking
+}
+
+fn shares_of(log: &Spec) -> Vec<Share> {
+    match log {
+        Spec::File(path) | Spec::Member(path) | Spec::Fifo(path) => shares(path),
+        Spec::Pattern(pattern) => shares(Path::new(pattern)),
+        Spec::Journal(selection) => match &selection.place {
+            JournalPlace::Directory(directory) => in_it(directory),
+            JournalPlace::Files(pattern) => shares(pattern),
+            JournalPlace::Host | JournalPlace::Namespace(_) => {
+                JOURNALS.iter().flat_map(|it| in_it(Path::new(it))).collect()
+            }
+        },
         Spec::Stdin => Vec::new(),
     }
 }
 
-/// A directory, or what is there of the way to one that may come.
-fn in_it(directory: &Path) -> Vec<PathBuf> {
-    around(&directory.join("any"))
+fn read_by(log: &Spec) -> Vec<PathBuf> {
+    let host = matches!(log, Spec::Journal(_)).then(|| PathBuf::from(HOST));
+    host.into_iter().chain(shares_of(log).into_iter().filter_map(Share::path)).collect()
 }
 
-/// The directories that a log is in: by its name, and by where that leads. Not the file, which
-/// is another one after each rotation; and for one that is not there yet, what is there of the
-/// way to it.
-fn around(log: &Path) -> Vec<PathBuf> {
+/// A directory, or what is there of the way to one that may come.
+fn in_it(directory: &Path) -> Vec<Share> {
+    shares(&directory.join("any"))
+}
+
+/// What a log takes by its name, and by where that leads.
+fn shares(log: &Path) -> Vec<Share> {
     let named = std::path::absolute(log).unwrap_or_else(|_| log.to_owned());
     let led = named.canonicalize().ok();
-    let mut directories: Vec<PathBuf> = [Some(named), led]
-        .into_iter()
-        .flatten()
-        .filter_map(|path| path.ancestors().skip(1).find(|it| it.is_dir()).map(Path::to_owned))
-        .collect();
-    directories.dedup();
-    directories
+    let mut shares: Vec<Share> =
+        [Some(named), led].into_iter().flatten().filter_map(|path| share(&path)).collect();
+    shares.dedup();
+    shares
+}
+
+fn share(log: &Path) -> Option<Share> {
+    /// `/var/log` is on the way to logs; `/var` would be most of what is there to be read.
+    const LEAST_DEPTH: usize = 2;
+    let directory = fixed_part(log)?;
+    let there = directory.ancestors().find(|it| it.is_dir())?.to_owned();
+    let depth = there.components().filter(|it| matches!(it, Component::Normal(_))).count();
+    Some(match (depth, there == directory) {
+        (0, true) if log.is_file() => Share::File(log.to_owned()),
+        (1.., true) => Share::Directory(there),
+        (LEAST_DEPTH.., false) => Share::Way(there),
+        _ => Share::Nothing(there),
+    })
+}
+
+/// The directory that a log is in; where that is a pattern, the last one before.
+fn fixed_part(log: &Path) -> Option<&Path> {
+    let is_fixed = |path: &&Path| path.is_dir() || !is_pattern(&path.to_string_lossy());
+    log.ancestors().skip(1).find(is_fixed)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::symlink};
-
-    use super::{around, in_it};
-
-    #[test]
-    fn a_log_may_be_rotated_be_a_link_and_come_later() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        let (logs, data) = (root.join("logs"), root.join("data"));
-        fs::create_dir(&logs).unwrap();
-        fs::create_dir(&data).unwrap();
-        fs::write(data.join("mail"), "").unwrap();
-        symlink(data.join("mail"), logs.join("mail.log")).unwrap();
-        assert_eq!(around(&logs.join("mail.log")), [logs.clone(), data.clone()]);
-        assert_eq!(around(&data.join("mail")), [data.as_path()]);
-        assert_eq!(in_it(&data), [data.as_path()]);
-        assert_eq!(in_it(&data.join("journal")), [data]);
-        for later in ["not/yet/mail.log", "*/mail.log"] {
-            assert_eq!(around(&logs.join(later)), [logs.as_path()]);
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{Config, RunArgs, args::Before, firewall_options, ignore_list, judge};
+use super::{Config, RunArgs, args::Before, firewall_options, ignore_list, judge, reach};
 use crate::{
     cli::VerbError,
     config::{OPTIONS, Settings, find},
@@ -42,9 +42,8 @@ pub(super) fn shown(config: &Config) -> Shown {
     }
 }
 
-/// What reads it again, for a daemon that was started with `args`, which came to `config`.
-pub(super) fn by(args: RunArgs, config: &Config, remote: Remote) -> Reload {
-    let before = Before { settings: config.settings.clone(), logs: config.logs.clone() };
+/// What reads it again, for a daemon that was started with `args`, which came to `before`.
+pub(super) fn by(args: RunArgs, before: Before, remote: Remote) -> Reload {
     // Whoever reads it may do so only one at a time: clap's types are not to be shared.
     let args = Mutex::new(args);
     Box::new(move || {
@@ -56,8 +55,9 @@ pub(super) fn by(args: RunArgs, config: &Config, remote: Remote) -> Reload {
 fn fresh(args: RunArgs, before: &Before, remote: &Remote) -> Result<Fresh, VerbError> {
     let started = &before.settings;
     let config = args.again(before)?;
-    let judge = judge(&config.settings)?;
-    let (ignore, names) = ignore_list(&config.settings, remote)?;
+    let judge = judge(&config.settings, &before.zone)?;
+    refuse_what_is_out_of_reach(before, &config)?;
+    let (ignore, names) = ignore_list(&config.settings, &before.names, remote)?;
     let options = firewall_options(&config);
     let kept = started.policy();
     let (ipv6_prefix, max_tracked) = (kept.ipv6_prefix, kept.max_tracked);
@@ -77,6 +77,21 @@ fn fresh(args: RunArgs, before: &Before, remote: &Remote) -> Result<Fresh, VerbE
     };
     let change = Change { judge, policy, ignore, names, sources, rules };
     Ok(Fresh { change, shown, at_restart: at_restart(started, &config.settings) })
+}
+
+/// It would be said to be in force, and could not be.
+fn refuse_what_is_out_of_reach(before: &Before, now: &Config) -> Result<(), VerbError> {
+    let lacking = before.reach.iter().flat_map(|started| reach::lacking(started, before, now));
+    let lacking: Vec<String> = lacking.collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(VerbError::Usage(format!(
+        "this configuration is right, but takes a restart: since its start the daemon is confined \
+         by Landlock, and cannot reach {}. Nothing has changed; restart it, which loses no line and \
+         no ban, or start it with --no-landlock",
+        lacking.join("; nor ")
+    )))
 }
 
 fn at_restart(started: &Settings, now: &Settings) -> Vec<String> {

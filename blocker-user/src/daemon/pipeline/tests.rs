@@ -1,6 +1,8 @@
 //! A host under the pipeline: its log with everything that happens to logs, its clocks, a kernel
 //! that remembers bans, and a daemon that is killed.
 
+mod many;
+mod reloads;
 mod restarts;
 mod starts;
 
@@ -24,9 +26,9 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{Keeping, Pipeline, Setup};
 use crate::{
-    daemon::{Clocks, Stats, remote},
+    daemon::{Change, Clocks, Stats, remote},
     dovecot::{Judge, Mode, SessionCheck, Settings},
-    firewall::{Firewall, FirewallError, Memory, Order, View},
+    firewall::{Action, Firewall, FirewallError, Memory, Order, Rules, View},
     jail::{IgnoreList, Jail, Policy},
     source::{Source, Spec, Waiter},
     store::{Saved, Seeds, Store, Totals},
@@ -43,6 +45,8 @@ struct Kernel {
     bans: Memory,
     is_inherited: bool,
     is_full: bool,
+    /// How often a ban was ended by itself, and not with others.
+    ended_singly: Rc<Cell<usize>>,
 }
 
 impl Firewall for Kernel {
@@ -56,7 +60,11 @@ impl Firewall for Kernel {
         self.is_inherited
     }
     fn unban(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
+        self.ended_singly.set(self.ended_singly.get() + 1);
         self.bans.unban(subject)
+    }
+    fn unban_many(&mut self, subjects: &[IpNet]) -> Result<Vec<IpNet>, FirewallError> {
+        self.bans.unban_many(subjects)
     }
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError> {
         self.bans.allow(networks)
@@ -79,6 +87,8 @@ impl Firewall for Kernel {
 struct Host {
     dir: tempfile::TempDir,
     policy: Policy,
+    /// What the daemon is started with.
+    logs: Vec<Spec>,
     /// Whether anything is kept; a host without a store is one that is never killed.
     keeps: bool,
     kernel: Kernel,
@@ -103,9 +113,12 @@ struct Seen {
 
 impl Host {
     fn new(policy: Policy, keeps: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = vec![Spec::File(dir.path().join("mail.log"))];
         let mut host = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             policy,
+            logs,
             keeps,
             kernel: Kernel::default(),
             boot: 1,
@@ -147,6 +160,12 @@ impl Host {
     }
 
     fn start(&mut self) {
+        self.open();
+        self.settle();
+    }
+
+    /// A start, of a daemon that has not read a line yet.
+    fn open(&mut self) {
         let waiter = Waiter::new().unwrap();
         let (keeping, saved) = if self.keeps {
             let (store, saved) = Store::open(&self.state(), waiter.waker()).unwrap();
@@ -163,14 +182,9 @@ impl Host {
             wall: Box::new(move || LogTime::from_micros(steady.get() + ahead.get())),
             steady: Box::new(move || Duration::from_micros(since.get().try_into().unwrap())),
         };
-        let spec = Spec::File(self.log());
         let daemon = Pipeline::new(Setup {
-            sources: vec![(spec.to_string(), Source::new(&spec))],
-            judge: Judge::new(Settings {
-                mode: Mode::Aggressive,
-                zone: TimeZone::UTC,
-                session_check: SessionCheck::default(),
-            }),
+            sources: self.logs.iter().map(|it| (it.to_string(), Source::new(it))).collect(),
+            judge: judge(),
             jail: Jail::new(self.policy.clone(), IgnoreList::new(Vec::new(), false), SEEDS.jail),
             firewall: Box::new(self.kernel.clone()),
             waiter,
@@ -183,6 +197,24 @@ impl Host {
         });
         self.daemon = Some(daemon.unwrap());
         self.kernel.is_inherited = true;
+    }
+
+    /// A reload to a configuration with these logs.
+    fn follow(&mut self, logs: &[Spec]) {
+        let change = Change {
+            judge: judge(),
+            policy: self.policy.clone(),
+            ignore: IgnoreList::new(Vec::new(), false),
+            names: Arc::default(),
+            sources: logs.iter().map(|log| (log.to_string(), log.clone())).collect(),
+            rules: Rules {
+                ports: Vec::new(),
+                udp_ports: Vec::new(),
+                drop_fragments: true,
+                action: Action::Drop,
+            },
+        };
+        self.daemon.as_mut().unwrap().change(change).unwrap();
         self.settle();
     }
 
@@ -338,6 +370,14 @@ impl Host {
             failed: daemon.core.jail.currently_failed(),
         }
     }
+}
+
+fn judge() -> Judge {
+    Judge::new(Settings {
+        mode: Mode::Aggressive,
+        zone: TimeZone::UTC,
+        session_check: SessionCheck::default(),
+    })
 }
 
 fn address(client: u8) -> IpAddr {

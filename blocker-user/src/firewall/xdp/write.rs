@@ -106,6 +106,32 @@ impl Xdp {
         single.into_iter().try_for_each(|order| self.put_one(order))
     }
 
+    /// Whether there was a ban of `subject`. What is remembered of it is the caller's to end.
+    pub(super) fn remove(&mut self, subject: &IpNet) -> Result<bool, FirewallError> {
+        let slot = Slot::of(subject, self.options.ipv6_prefix);
+        let in_trie = Slot::network(subject);
+        let found = self.maps.remove(&slot)?;
+        // An IPv6 prefix may have been banned under another `ipv6_prefix`, as a network.
+        let found_in_trie = if in_trie == slot { found } else { self.maps.remove(&in_trie)? };
+        if found_in_trie {
+            self.settings.networks = self.settings.networks.saturating_sub(1);
+        }
+        Ok(found || found_in_trie)
+    }
+
+    /// Verdicts are forgotten once, for each costs as much as a removal.
+    pub(super) fn remove_many(&mut self, subjects: &[IpNet]) -> Result<Vec<IpNet>, FirewallError> {
+        let mut ended = Vec::with_capacity(subjects.len());
+        let removed = subjects.iter().try_for_each(|subject| {
+            if self.remove(subject)? {
+                ended.push(*subject);
+            }
+            Ok(())
+        });
+        self.forget_verdicts()?;
+        removed.map(|()| ended)
+    }
+
     /// Ends the ban that ends soonest in the map of `slot`.
     fn make_room(&mut self, slot: &Slot) -> Result<(), FirewallError> {
         for looked in [false, true, true] {

@@ -4,8 +4,13 @@ use std::{fs, num::NonZeroU32, time::Duration};
 
 use ipnet::IpNet;
 
-use super::{Host, address, is_aside};
-use crate::jail::{Bantime, Policy};
+use super::{Host, START, address, is_aside};
+use crate::{
+    daemon::feed::Feed,
+    jail::{Bantime, Policy},
+    source::Spec,
+    time::LogTime,
+};
 
 fn policy() -> Policy {
     Policy {
@@ -151,4 +156,36 @@ fn a_damaged_database_costs_no_ban() {
     host.reboot();
     host.start();
     assert_eq!(left(&mut host, 1), Some(3600), "the new one knows what is in force");
+}
+
+#[test]
+fn several_logs_are_caught_up_with_in_the_order_of_their_lines() {
+    const LINES: i64 = 20_000;
+    let mut host = Host::new(policy(), false);
+    host.kill();
+    let logs = [("wordy.log", 1000), ("terse.log", 50)].map(|(name, width)| {
+        let path = host.dir.path().join(name);
+        let line = |n| {
+            let at = jiff::Timestamp::from_second(START - 2 * LINES + n).unwrap();
+            format!("{at} mail dovecot: imap-login: Info: {}\n", "x".repeat(width))
+        };
+        fs::write(&path, (0..LINES).map(line).collect::<String>()).unwrap();
+        Spec::File(path)
+    });
+    host.logs = logs.to_vec();
+    host.open();
+    let daemon = host.daemon.as_mut().unwrap();
+    let (mut most_apart, mut rounds) = (0, 0);
+    while daemon.read_all() {
+        let reached: Vec<i64> =
+            daemon.feeds.iter().filter_map(Feed::old).map(LogTime::as_secs).collect();
+        if let &[one, other] = &reached[..] {
+            most_apart = most_apart.max((one - other).abs());
+            rounds += 1;
+        }
+    }
+    // A chunk of the terse one is some 700 lines.
+    assert!(rounds > 10 && most_apart < 2000, "{rounds} {most_apart}");
+    let lines = host.seen().totals.lines;
+    assert_eq!(lines, 2 * u64::try_from(LINES).unwrap());
 }
