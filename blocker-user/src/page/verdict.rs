@@ -81,7 +81,8 @@ fn judge(report: &Report) -> Judged {
     let effect = &report.effect;
     let users = counted(effect.users_hit, "real user", "real users");
     let clients = counted(effect.clients_with_users_hit, "banned address", "banned addresses");
-    if effect.logins_locked_out > 0 {
+    // Of what was done nobody knows who could not log in.
+    if effect.logins_locked_out > 0 && report.kind == Source::Simulation {
         let logins = counted(effect.logins_locked_out, "login", "logins");
         return Judged::Bad(format!(
             "{} of real users would have been locked out: {users} behind {clients}.",

@@ -15,6 +15,10 @@ use crate::{
 
 /// How often, in log time, what has become irrelevant is forgotten.
 const TIDY: Duration = Duration::from_secs(60);
+/// How late a line may come and still be held against a ban that is over by now.
+const LATE: Duration = Duration::from_secs(600);
+/// Fewer bans than this are not worth looking for those that are over.
+const FEW: usize = 1024;
 
 /// An event on its way to every trial.
 #[derive(Clone, Copy)]
@@ -38,6 +42,8 @@ pub(super) struct Trial {
     as_logged: bool,
     jail: Jail,
     in_force: HashMap<u32, InForce>,
+    /// With so many of them, those that are over are looked for.
+    many: usize,
     tidied: LogTime,
     /// What can be counted on the way.
     counts: Effect,
@@ -62,6 +68,7 @@ impl Trial {
             // The randomness of bantime.rndtime: a replay is to come out the same each time.
             jail: Jail::new(policy, ignore, 0),
             in_force: HashMap::new(),
+            many: FEW,
             tidied: LogTime::EPOCH,
             counts: Effect::default(),
             banned: Bits::default(),
@@ -83,6 +90,7 @@ impl Trial {
         if step.now >= self.tidied.after(TIDY) {
             self.jail.expire(step.now);
             self.tidied = step.now;
+            self.forget_ended(step.now);
         }
         if step.is_normal_only && self.mode != Mode::Normal {
             return;
@@ -115,6 +123,15 @@ impl Trial {
                 }
             }
             Event::MasterLogin(name) => self.jail.master_login(name, at),
+        }
+    }
+
+    /// Bans of clients that never came again would stay for ever.
+    fn forget_ended(&mut self, now: LogTime) {
+        if self.in_force.len() >= self.many {
+            let oldest = now.before(LATE);
+            self.in_force.retain(|_, ban| ban.expires.is_none_or(|end| end >= oldest));
+            self.many = FEW + 2 * self.in_force.len();
         }
     }
 
