@@ -56,7 +56,7 @@ impl Anonymizer {
         {
             out.extend(stamp);
             self.text(header, out, Place::Header);
-            self.text(message, out, Place::Message);
+            self.text(&without_password(message), out, Place::Message);
             let after = self.after.judge(out.get(start..).unwrap_or_default(), now);
             let is_same = self.is_same(judgement.event, after.event);
             if judgement.time == after.time && is_same {
@@ -108,8 +108,9 @@ impl Anonymizer {
                 continue;
             }
             let word = rest.get(..len).unwrap_or_default();
-            let is_name = before.ends_with(b"user=<")
+            let is_name = is_in_user(before)
                 || before.ends_with(b"user=")
+                || before.ends_with(b"logname=")
                 || before.ends_with(b"(") && rest.get(len) == Some(&b',');
             out.extend(self.word(&String::from_utf8_lossy(word), place, is_name).as_bytes());
             at += len;
@@ -162,12 +163,14 @@ impl Anonymizer {
         if is_number && (is_name || piece.len() > LONGEST_NUMBER && place == Place::Message) {
             return self.key.digits(piece).into();
         }
-        if is_number || is_decimal(piece) || is_code(piece) || words::is_known(piece) {
+        // A name can look like anything.
+        if !is_name && (is_number || is_decimal(piece) || is_code(piece) || words::is_known(piece))
+        {
             return piece.into();
         }
         match (place, piece.split_once('@')) {
             (Place::Header, _) => self.key.host(piece).into(),
-            (Place::Message, Some((local, _))) if words::is_known(local) => {
+            (Place::Message, Some((local, _))) if !is_name && words::is_known(local) => {
                 // As where it stands without its domain.
                 let (_, domain) = piece.split_once('@').unwrap_or_default();
                 format!("{local}@{}", self.key.host(domain)).into()
@@ -182,6 +185,22 @@ enum Place {
     /// Host and program.
     Header,
     Message,
+}
+
+/// Whether what follows is inside of `user=<…>`.
+fn is_in_user(before: &[u8]) -> bool {
+    let start = memchr::memmem::rfind(before, b"user=<");
+    start.and_then(|start| before.get(start..)).is_some_and(|name| !name.contains(&b'>'))
+}
+
+/// The password that `auth_verbose_passwords` has put into a line is whatever a client sent, and
+/// no rule looks at it.
+fn without_password(message: &[u8]) -> Cow<'_, [u8]> {
+    const GIVEN: &[u8] = b"given password: ";
+    let Some(start) = memchr::memmem::find(message, GIVEN) else { return message.into() };
+    let (before, password) = message.split_at(start + GIVEN.len());
+    let end = memchr::memrchr(b')', password).unwrap_or(password.len());
+    [before, b"x", password.get(end..).unwrap_or_default()].concat().into()
 }
 
 /// What names, hosts and addresses are written in.

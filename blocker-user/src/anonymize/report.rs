@@ -59,8 +59,9 @@ fn list(words: &str, key: &Key) -> String {
 fn lines(text: &str, key: &Key) -> String {
     let line = |line: &str| {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-        match line.strip_prefix(IGNOREIP) {
-            Some(words) => format!("{IGNOREIP}{}{end}", list(words, key)),
+        // Also in a comment that proposes one.
+        match line.split_once(IGNOREIP) {
+            Some((before, words)) => format!("{before}{IGNOREIP}{}{end}", list(words, key)),
             None => format!("{line}{end}"),
         }
     };

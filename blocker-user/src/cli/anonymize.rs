@@ -54,8 +54,16 @@ pub(super) fn run(args: &AnonymizeArgs) -> Result<(), VerbError> {
         None => TimeZone::system(),
     };
     let is_stdin = |log: &&PathBuf| log.as_os_str() == "-";
-    let files = args.logs.iter().filter(|log| !is_stdin(log)).cloned().collect();
-    let mut logs: Vec<Log> = by_log(files).into_iter().flatten().map(Log::File).collect();
+    let files = reading::distinct(args.logs.iter().filter(|log| !is_stdin(log)));
+    let families = by_log(files);
+    if families.len() > 1 {
+        eprintln!(
+            "doveblock: these are {} logs, written one behind the other; `simulate` merges logs by \
+             time, so for the same result give them one at a time",
+            families.len()
+        );
+    }
+    let mut logs: Vec<Log> = families.into_iter().flatten().map(Log::File).collect();
     logs.extend(args.logs.iter().find(is_stdin).map(|_| Log::Stdin));
     let inputs = reading::check(logs)?;
 

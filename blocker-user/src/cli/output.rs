@@ -1,6 +1,11 @@
 //! Printing: tables for people, JSON for programs, and a quiet end when nobody reads on.
 
-use std::io::{self, Write as _};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 
@@ -47,6 +52,51 @@ pub(super) fn text_out(text: &str) -> Result<(), VerbError> {
     }
 }
 
+/// The file of a page that is written at the end of a long work: what is wrong with it is found
+/// at the beginning.
+pub(super) struct PageFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// How each of our pages begins.
+const PAGE: &[u8] = b"<!DOCTYPE html>";
+
+impl PageFile {
+    /// A page names users and their addresses, so it is for its owner's eyes. A file that is
+    /// there and is no page is a log whose name slipped behind `--html`.
+    pub(super) fn open(path: &Path) -> Result<Self, VerbError> {
+        let shown = path.display();
+        let failed = |error| VerbError::failed(format!("cannot write {shown}: {error}"));
+        if path.as_os_str() == "-" {
+            return Err(VerbError::usage("--html takes the name of a file, not -"));
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).map_err(failed)?;
+        let mut start = Vec::new();
+        let begin = u64::try_from(PAGE.len()).unwrap_or(u64::MAX);
+        (&mut file).take(begin).read_to_end(&mut start).map_err(failed)?;
+        if !start.is_empty() && start != PAGE {
+            return Err(VerbError::usage(format!(
+                "--html {shown}: there is such a file, and it is no page; name another one, or \
+                 remove it"
+            )));
+        }
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    pub(super) fn write(mut self, page: &str) -> Result<(), VerbError> {
+        let written = self
+            .file
+            .rewind()
+            .and_then(|()| self.file.set_len(0))
+            .and_then(|()| self.file.write_all(page.as_bytes()));
+        let shown = self.path.display();
+        written.map_err(|error| VerbError::failed(format!("cannot write {shown}: {error}")))
+    }
+}
+
 /// A table with its columns aligned; the first row is the heading.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| {
@@ -65,7 +115,25 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::table;
+    use super::{PageFile, table};
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    #[test]
+    fn a_page_takes_the_place_of_a_page_and_of_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("page.html");
+        for text in ["<!DOCTYPE html>a longer one", "<!DOCTYPE html>one"] {
+            PageFile::open(&path).unwrap().write(text).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "Nov 24 17:00:00 mail dovecot: x").unwrap();
+        let error = PageFile::open(&path).err().unwrap().to_string();
+        assert!(error.contains("it is no page"), "{error}");
+        assert!(fs::read_to_string(&path).unwrap().starts_with("Nov 24"));
+        assert!(PageFile::open("-".as_ref()).is_err());
+        assert!(PageFile::open(&directory.path().join("no/page.html")).is_err());
+    }
 
     #[test]
     fn columns_line_up_and_lines_do_not_trail() {

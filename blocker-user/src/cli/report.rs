@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,7 +12,7 @@ use jiff::tz::TimeZone;
 use super::{
     Format, SocketArg, VerbError,
     config::{ConfigArgs, refuse_errors},
-    output,
+    output::{self, PageFile},
 };
 use crate::{
     config::{parse_span, show_span},
@@ -56,14 +55,14 @@ pub(super) fn run(args: &ReportArgs) -> Result<(), VerbError> {
         let kept = show_span(KEPT);
         return Err(VerbError::usage(format!("--since: no more than {kept} are kept")));
     }
+    let html = args.html.as_deref().map(PageFile::open).transpose()?;
     let history = match &args.state_dir {
         Some(dir) => stored(args, dir)?,
         None => asked(args)?,
     };
     let report = history::report(&history, &TimeZone::system(), wall_clock());
-    if let Some(path) = &args.html {
-        let failed = |error| VerbError::failed(format!("cannot write {}: {error}", path.display()));
-        fs::write(path, page::html(&report)).map_err(failed)?;
+    if let Some(file) = html {
+        file.write(&page::html(&report))?;
     }
     match args.format {
         Format::Json => output::json(&report),
@@ -137,7 +136,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     }
     let last = report.bans.len().saturating_sub(MOST_SHOWN);
     if !report.bans.is_empty() {
-        writeln!(text, "The last bans of {}:", report.bans.len())?;
+        writeln!(text, "The last bans of {}:", report.effect.bans)?;
     }
     for ban in report.bans.iter().skip(last) {
         let end = ban.expires.map_or("for ever".to_owned(), |end| format!("to {}", end.0));

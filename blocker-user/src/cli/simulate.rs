@@ -3,7 +3,7 @@
 mod read;
 mod text;
 
-use std::{collections::HashMap, fs, path::PathBuf, thread};
+use std::{path::PathBuf, thread};
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::{
     Format, VerbError,
     config::{ConfigArgs, filter_of, refuse_errors},
-    output,
+    output::{self, PageFile},
     reading::{self, Input, Log},
     regex::fail2ban::time_zone,
     run::PolicyFlags,
@@ -111,6 +111,7 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
     let settings = settings(args.config, args.fail2ban, args.policy)?;
     let filter = filter_of(&settings)?;
     let families = families(&args.logs)?;
+    let html = args.html.as_deref().map(PageFile::open).transpose()?;
 
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map_or(cores, usize::from);
@@ -133,6 +134,11 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
     let (reading, troubles) = read::read(families, readers, &progress, wall, judges, &mut replay);
     progress.finish_and_clear();
     let mut report = replay.finish(reading, wall);
+    // Names of files are nobody else's business where the report is anonymized.
+    report.notes.extend(troubles.iter().map(|trouble| match args.anonymize {
+        true => "A log could not be read, or not to its end.".to_owned(),
+        false => format!("{}.", output::visible(trouble)),
+    }));
     if !is_configured {
         report.notes.push(DEFAULTS.to_owned());
     }
@@ -140,9 +146,8 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), VerbError> {
         let key = args.anonymize_key.as_deref().map_or_else(Key::random, Key::of_words);
         report = anonymize::anonymized(report, &key);
     }
-    if let Some(path) = &args.html {
-        let failed = |error| VerbError::failed(format!("cannot write {}: {error}", path.display()));
-        fs::write(path, page::html(&report)).map_err(failed)?;
+    if let Some(file) = html {
+        file.write(&page::html(&report))?;
     }
     match format {
         Format::Json => output::json(&report)?,
@@ -196,9 +201,7 @@ fn plan(settings: &Settings, zone: TimeZone, as_logged: bool, sweep: bool, threa
 /// The logs, each with its files in the order of time.
 fn families(words: &[PathBuf]) -> Result<Vec<Vec<Input>>, VerbError> {
     let is_stdin = |word: &&PathBuf| word.as_os_str() == "-";
-    let mut seen = HashMap::new();
-    let files = words.iter().filter(|word| !is_stdin(word));
-    let files = files.filter(|word| seen.insert((*word).clone(), ()).is_none()).cloned().collect();
+    let files = reading::distinct(words.iter().filter(|word| !is_stdin(word)));
     let mut logs: Vec<Vec<Log>> =
         by_log(files).into_iter().map(|log| log.into_iter().map(Log::File).collect()).collect();
     if words.iter().any(|word| is_stdin(&word)) {

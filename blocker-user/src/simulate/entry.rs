@@ -27,6 +27,8 @@ pub struct Reading {
     pub logs: Vec<String>,
     pub lines: u64,
     pub undated: u64,
+    /// Lines that are dated to the future.
+    pub future: u64,
     pub period: Option<(LogTime, LogTime)>,
 }
 

@@ -78,7 +78,12 @@ pub(super) fn recognised(
             let interval = regular(client).filter(is_rare).filter(|_| users < GATEWAY_USERS);
             let (kind, reason) = match interval {
                 Some(interval) => (Kind::Monitoring, monitoring(client, interval)),
-                None if users >= GATEWAY_USERS => (Kind::Gateway, gateway(client, users)),
+                // Who guesses more often than it logs in is somebody who guessed right.
+                None if users >= GATEWAY_USERS
+                    && u64::from(client.guesses) <= client.login_count() =>
+                {
+                    (Kind::Gateway, gateway(client, users))
+                }
                 None => return None,
             };
             let subject = show(&client.subject);

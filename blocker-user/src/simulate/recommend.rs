@@ -6,11 +6,17 @@ use crate::report::{Cell, Effect};
 /// the better one.
 const AS_GOOD_PERCENT: u64 = 99;
 
-/// The cell that hits the fewest users, and of those the one that prevents most. Where nothing
-/// prevents anything there is no reason to change anything.
-pub(super) fn best(cells: &[Cell]) -> Option<&Cell> {
-    let fewest = cells.iter().map(users).min()?;
-    let sparing = || cells.iter().filter(|cell| users(cell) == fewest);
+/// One typo is not to ban anybody, also where nobody happened to make one.
+const STRICTEST: u32 = 3;
+
+/// The cell that hits the fewest users, then the fewest that are better not banned (`spared`
+/// says how many it bans of those), and of these the one that prevents most. Where nothing
+/// prevents anything there is no reason to change anything. `asked` is the maxretry asked for.
+pub(super) fn best(cells: &[Cell], asked: u32, spared: impl Fn(&Cell) -> u64) -> Option<&Cell> {
+    let harm = |cell: &Cell| (users(cell), spared(cell));
+    let kind = || cells.iter().filter(|cell| cell.maxretry >= asked.min(STRICTEST));
+    let fewest = kind().map(harm).min()?;
+    let sparing = || kind().filter(|cell| harm(cell) == fewest);
     let most = sparing().map(prevented).max().filter(|most| *most > 0)?;
     let is_as_good = |cell: &&Cell| prevented(cell) * 100 >= most * AS_GOOD_PERCENT;
     sparing()
@@ -89,7 +95,7 @@ mod tests {
     #[test]
     fn nobody_is_hit_as_long_as_that_is_possible_and_the_lenient_one_wins() {
         let cells = [cell(1, 600, 1000, 3), cell(3, 600, 800, 0), cell(5, 600, 799, 0)];
-        let best = best(&cells).unwrap();
+        let best = best(&cells, 5, |_| 0).unwrap();
         assert_eq!(best.maxretry, 5);
         let reason = reason(best, &cells, 1000);
         assert_eq!(
@@ -101,17 +107,31 @@ mod tests {
     }
 
     #[test]
+    fn one_typo_bans_nobody_unless_that_is_what_was_asked_for() {
+        let cells = [cell(1, 600, 1000, 0), cell(3, 600, 900, 0), cell(5, 600, 100, 0)];
+        assert_eq!(best(&cells, 5, |_| 0).unwrap().maxretry, 3);
+        assert_eq!(best(&cells, 1, |_| 0).unwrap().maxretry, 1);
+    }
+
+    #[test]
+    fn monitoring_is_spared_where_that_is_possible() {
+        let cells = [cell(3, 600, 900, 0), cell(5, 600, 100, 0)];
+        let spared = |cell: &Cell| u64::from(cell.maxretry < 5);
+        assert_eq!(best(&cells, 5, spared).unwrap().maxretry, 5);
+    }
+
+    #[test]
     fn what_hits_users_anyway_is_said() {
         let cells = [cell(1, 600, 1000, 3), cell(5, 600, 700, 1)];
-        let text = reason(best(&cells).unwrap(), &cells, 1000);
+        let text = reason(best(&cells, 5, |_| 0).unwrap(), &cells, 1000);
         assert!(
             text.ends_with(
                 "1 address from which users log in is banned by every setting that was tried"
             ),
             "{text}"
         );
-        assert!(best(&[]).is_none());
-        assert!(best(&[cell(5, 600, 0, 0)]).is_none(), "no evidence, no advice");
+        assert!(best(&[], 5, |_| 0).is_none());
+        assert!(best(&[cell(5, 600, 0, 0)], 5, |_| 0).is_none(), "no evidence, no advice");
     }
 
     #[test]

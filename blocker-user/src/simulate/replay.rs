@@ -42,6 +42,8 @@ pub(super) struct Totals {
     pub(super) logins: u64,
     pub(super) connections: u64,
     pub(super) login_process_seconds: u64,
+    /// Failures that are too old when they are read.
+    pub(super) late: u64,
 }
 
 /// What a trial is for.
@@ -117,6 +119,7 @@ impl Replay {
         match entry.event {
             Event::Failure(failure) => {
                 totals.failures += 1;
+                totals.late += u64::from(at < entry.now.before(self.plan.policy.findtime));
                 if is_connection {
                     totals.login_process_seconds += failure.waited.as_secs();
                 }

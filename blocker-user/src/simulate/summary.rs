@@ -1,6 +1,8 @@
 //! The report on what a replay saw.
 
-use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write as _, time::Duration};
+
+use jiff::tz::TimeZone;
 
 use super::{
     bits::Bits,
@@ -47,6 +49,8 @@ struct Groups {
 }
 
 type Trials = Vec<(Role, Verdict)>;
+/// Clients that are better not banned, and are not on ignoreip.
+type Spared<'r> = Vec<&'r (u32, Recognised)>;
 
 impl Seen {
     pub(super) fn report(mut self, mut trials: Trials, made_at: LogTime) -> Report {
@@ -66,13 +70,22 @@ impl Seen {
             None => (hit.clone(), clients_left_out),
         };
         let sweep = plan.sweep.then(|| sweep(plan, &asked_effect, &trials, effect));
-        let recognised: Vec<Recognised> = recognised.into_iter().map(|(_, found)| found).collect();
+        let spared: Spared = recognised.iter().filter(|(_, found)| !found.ignored).collect();
+        let banned = |cell: &Cell| {
+            let findtime = Duration::from_secs(cell.findtime);
+            let role = Role::Cell { maxretry: cell.maxretry, findtime };
+            find(&trials, role).map_or(&asked.banned, |verdict| &verdict.banned)
+        };
         let recommendation =
-            sweep.as_ref().and_then(|sweep| recommendation(&self, sweep, &recognised));
+            sweep.as_ref().and_then(|sweep| recommendation(&self, sweep, &spared, banned));
+        let recognised: Vec<Recognised> = recognised.into_iter().map(|(_, found)| found).collect();
         let bans = bans(&detail, clients);
         let notes = self.notes();
         self.timeline.merge(&detail.timeline);
         let Self { plan, clients, timeline, rules, .. } = &self;
+        // Hours are told by a zone that has a name to tell.
+        let has_name = plan.zone.iana_name().is_some();
+        let zone = if has_name { plan.zone.clone() } else { TimeZone::UTC };
         Report {
             format: FORMAT,
             kind: Source::Simulation,
@@ -94,8 +107,8 @@ impl Seen {
             modes,
             sweep,
             recommendation,
-            series: timeline.series(&plan.zone),
-            hours: timeline.hours(&plan.zone),
+            series: timeline.series(&zone),
+            hours: timeline.hours(&zone),
             top_sources: top::sources(clients, &detail),
             top_networks: top::networks(clients, &detail),
             rules: counts(rules),
@@ -150,11 +163,24 @@ impl Seen {
                 self.reading.undated
             ));
         }
+        if self.totals.late > 0 {
+            notes.push(format!(
+                "{} failures are older, by more than findtime, than lines before them, and count for \
+                 nothing, as for a daemon: is a clock wrong, or is a log of another year?",
+                self.totals.late
+            ));
+        }
+        if self.reading.future > 0 {
+            notes.push(format!(
+                "{} lines are dated to the future: a clock was wrong.",
+                self.reading.future
+            ));
+        }
         if self.totals.logins == 0 && self.totals.failures > 0 {
             notes.push(
                 "No login is in these logs, so nobody can be told for a real user, and nothing is \
-                 recommended. Read the log that has the lines of logins too (auth_verbose or not, login processes write them \
-                 at the level info)."
+                 recommended. Read the log that has the lines of logins too (login \
+                 processes write them at the level info)."
                     .to_owned(),
             );
         }
@@ -249,12 +275,19 @@ fn sweep(
     }
 }
 
-fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Option<Recommendation> {
+fn recommendation<'b>(
+    seen: &Seen,
+    sweep: &Sweep,
+    spared: &[&(u32, Recognised)],
+    banned: impl Fn(&Cell) -> &'b Bits,
+) -> Option<Recommendation> {
     let Seen { plan, totals, .. } = seen;
     // Without logins nothing is known of users, and the strictest setting would be the best.
     let cells = (totals.logins > 0).then_some(&sweep.cells)?;
-    let best = recommend::best(cells)?;
     let Policy { maxretry, findtime, .. } = &plan.policy;
+    let among = |bans: &Bits| spared.iter().filter(|(number, _)| bans.contains(*number)).count();
+    let spared_by = |cell: &Cell| u64::try_from(among(banned(cell))).unwrap_or(u64::MAX);
+    let best = recommend::best(cells, maxretry.get(), spared_by)?;
     let span = |secs| show_span(Duration::from_secs(secs));
     let mut changes = Vec::new();
     if best.maxretry != maxretry.get() {
@@ -265,14 +298,6 @@ fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Opti
         let (from, to) = (show_span(*findtime), span(best.findtime));
         changes.push(Change { option: "findtime", from, to });
     }
-    let spared = recognised.iter().filter(|found| found.banned && !found.ignored);
-    let mut ignoreip = plan.ignoreip.clone();
-    let before = ignoreip.join(" ");
-    ignoreip.extend(spared.map(|found| found.subject.clone()));
-    let ignoreip = ignoreip.join(" ");
-    if ignoreip != before {
-        changes.push(Change { option: "ignoreip", from: before, to: ignoreip.clone() });
-    }
     let bantime = best.bantime.map_or_else(|| "-1".to_owned(), span);
     let mut snippet = format!(
         "[dovecot]\nmode = {}\nmaxretry = {}\nfindtime = {}\nbantime = {bantime}\n",
@@ -280,8 +305,15 @@ fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Opti
         best.maxretry,
         span(best.findtime)
     );
-    if !ignoreip.is_empty() {
-        snippet.push_str(&format!("ignoreip = {ignoreip}\n"));
+    others(&plan.policy, &mut snippet);
+    if !plan.ignoreip.is_empty() {
+        let _ = writeln!(snippet, "ignoreip = {}", plan.ignoreip.join(" "));
+    }
+    // A log cannot tell the admin's own from a scanner that keeps time, so nobody is spared by
+    // pasting this alone.
+    for (_, found) in spared.iter().filter(|(number, _)| banned(best).contains(*number)) {
+        let ours = plan.ignoreip.iter().map(|ip| format!("{ip} ")).collect::<String>();
+        let _ = writeln!(snippet, "# if that is yours: ignoreip = {ours}{}", found.subject);
     }
     Some(Recommendation {
         mode: sweep.mode,
@@ -293,6 +325,24 @@ fn recommendation(seen: &Seen, sweep: &Sweep, recognised: &[Recognised]) -> Opti
         snippet,
         effect: best.effect.clone(),
     })
+}
+
+/// The settings that were tried too and are none of the defaults.
+fn others(policy: &Policy, snippet: &mut String) {
+    let defaults = Policy::default();
+    if let Some(probe) = policy.maxretry_probe {
+        let _ = writeln!(snippet, "maxretry.probe = {probe}");
+    }
+    if policy.increment.enabled {
+        snippet.push_str("bantime.increment = true\n");
+    }
+    if policy.ignore_authenticated != defaults.ignore_authenticated {
+        let span = show_span(policy.ignore_authenticated);
+        let _ = writeln!(snippet, "ignore_authenticated = {span}");
+    }
+    if policy.ipv6_prefix != defaults.ipv6_prefix {
+        let _ = writeln!(snippet, "ipv6_prefix = {}", policy.ipv6_prefix);
+    }
 }
 
 fn secs(bantime: Bantime) -> Option<u64> {

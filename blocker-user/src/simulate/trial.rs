@@ -106,6 +106,8 @@ impl Trial {
         }
         let Step { now, at, client, event, .. } = *step;
         match event {
+            // Of clients that there was no room for only totals are known.
+            Event::Failure(_) if client.is_none() => {}
             Event::Failure(failure) if failure.rule.mode > self.mode => {}
             Event::Failure(failure) => match self.jail.failure(&failure, at, now) {
                 Outcome::Banned(ban) => self.ban(client, &ban, failure.rule.name),

@@ -27,11 +27,24 @@ enum Age {
 /// Puts the files of each log into their order in time. Different logs, and files whose names
 /// say nothing, stay in the order they were given in.
 pub(crate) fn in_order(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    by_log(paths).concat()
+    let logs = grouped(paths).into_iter().flatten();
+    logs.map(|(_, path)| path).collect()
 }
 
-/// The same, each log by itself.
+/// The same, each log by itself. Of a file and the same one packed, which are both there for a
+/// moment, it is the former: its lines are not to count twice.
 pub(crate) fn by_log(paths: Vec<PathBuf>) -> Vec<Vec<PathBuf>> {
+    let packed =
+        |path: &Path| path.file_name().and_then(OsStr::to_str).and_then(Archive::by_name).is_some();
+    let logs = grouped(paths).into_iter().map(|mut files| {
+        files.sort_by_key(|(age, path)| (*age, packed(path)));
+        files.dedup_by(|next, one| next.0 == one.0 && packed(&next.1) && !packed(&one.1));
+        files.into_iter().map(|(_, path)| path).collect()
+    });
+    logs.collect()
+}
+
+fn grouped(paths: Vec<PathBuf>) -> Vec<Vec<(Age, PathBuf)>> {
     let mut logs: Vec<(PathBuf, Vec<(Age, PathBuf)>)> = Vec::new();
     for path in paths {
         let (base, age) = split(path.file_name().and_then(OsStr::to_str).unwrap_or_default());
@@ -45,7 +58,7 @@ pub(crate) fn by_log(paths: Vec<PathBuf>) -> Vec<Vec<PathBuf>> {
         .map(|(_, mut files)| {
             // A stable sort: what is alike stays as it was given.
             files.sort_by_key(|(age, _)| *age);
-            files.into_iter().map(|(_, path)| path).collect()
+            files
         })
         .collect()
 }

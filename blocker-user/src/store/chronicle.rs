@@ -230,8 +230,10 @@ fn read(connection: &Connection, from: i64, now: LogTime) -> Result<Chronicle> {
         .prepare("SELECT hour, kind, name, count FROM counts WHERE hour >= ?1 ORDER BY hour")?
         .query_map([from], counted)?
         .collect::<Result<_>>()?;
-    let sql = "SELECT subject, banned_at, expires_at, ended_at, how, attempts, cause, \
-               earlier_bans FROM past_bans WHERE banned_at >= ?1 ORDER BY banned_at LIMIT ?2";
+    // Of too many the latest, in the order of time.
+    let sql = "SELECT * FROM (SELECT subject, banned_at, expires_at, ended_at, how, attempts, cause, \
+               earlier_bans FROM past_bans WHERE banned_at >= ?1 \
+               ORDER BY banned_at DESC LIMIT ?2) ORDER BY banned_at";
     let bans = connection
         .prepare(sql)?
         .query_map([from, i64::from(MOST_TOLD)], past_ban)?

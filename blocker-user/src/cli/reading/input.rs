@@ -1,9 +1,11 @@
 //! From what the command line names to readers of text.
 
 use std::{
+    collections::HashSet,
     fmt,
     fs::{self, File},
     io::{self, Read},
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
 };
 
@@ -38,6 +40,17 @@ impl fmt::Display for Input {
             Log::Line(_) => f.write_str("the line on the command line"),
         }
     }
+}
+
+/// Without those that were named before, by this name or another one: no line is to count twice.
+/// What is not there is found later.
+pub(in crate::cli) fn distinct<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    let is_new = |path: &&PathBuf| match fs::metadata(path) {
+        Ok(file) if file.is_file() => seen.insert((file.dev(), file.ino())),
+        _ => true,
+    };
+    paths.into_iter().filter(is_new).cloned().collect()
 }
 
 /// Finds what cannot be read before anything is judged.

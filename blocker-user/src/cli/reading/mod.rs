@@ -6,5 +6,5 @@ mod input;
 mod progress;
 
 pub(super) use crew::{Clerk, Rest, Sees, judge, threads_for};
-pub(super) use input::{Input, Log, check};
+pub(super) use input::{Input, Log, check, distinct};
 pub(super) use progress::for_reading;

@@ -1,6 +1,6 @@
 //! From logs to a replay: several threads judge one log, and several logs are merged by time.
 
-use std::{io, panic::resume_unwind, sync::mpsc, thread};
+use std::{io, panic::resume_unwind, sync::mpsc, thread, time::Duration};
 
 use indicatif::ProgressBar;
 
@@ -13,6 +13,8 @@ use crate::{
 
 /// Names longer than that are no user's.
 const LONGEST_NAME: usize = 128;
+/// A host whose clock is ahead by less is an ordinary host.
+const SKEW: Duration = Duration::from_secs(3600);
 /// So many pages of a log wait for those of others that are older.
 const WAITING: usize = 4;
 
@@ -58,8 +60,8 @@ pub(super) fn read(
             of_several(logs, progress, wall, &judge, replay)
         }
     };
-    let Counts { lines, undated, period } = counts;
-    (Reading { logs: names, lines, undated, period }, troubles)
+    let Counts { lines, undated, future, period } = counts;
+    (Reading { logs: names, lines, undated, future, period }, troubles)
 }
 
 /// `take` says whether there is anybody who wants more.
@@ -206,6 +208,7 @@ struct Reader {
 struct Counts {
     lines: u64,
     undated: u64,
+    future: u64,
     period: Option<(LogTime, LogTime)>,
 }
 
@@ -218,6 +221,7 @@ impl Counts {
     fn merge(&mut self, other: &Self) {
         self.lines += other.lines;
         self.undated += other.undated;
+        self.future += other.future;
         if let Some((first, last)) = other.period {
             self.extend(first, last);
         }
@@ -238,6 +242,8 @@ impl Clerk for Reader {
         let start = judge.each_line(block, *wall, |line, judgement| {
             lines += 1;
             match judgement.time {
+                // Whoever wrote it has a wrong clock, and is not to make all others late.
+                Some(at) if at > wall.after(SKEW) => counts.future += 1,
                 Some(at) => {
                     counts.extend(at, at);
                     page.latest = page.latest.max(Some(at));
