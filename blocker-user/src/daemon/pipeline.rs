@@ -99,7 +99,7 @@ impl Pipeline {
             clocks,
         } = setup;
         if let Some(descriptor) = firewall.descriptor() {
-            waiter.also(descriptor);
+            waiter.also(&descriptor);
         }
         let enforced_in = keeping.as_ref().map(|keeping| &keeping.enforced_in);
         let theirs = firewall.is_inherited() && enforced_in == saved.enforced_in.as_ref();
