@@ -120,6 +120,10 @@ fn run_logged(args: RunArgs, log: &Log) -> Result<(), VerbError> {
     manager::ready(&ready);
     pipeline.run().map_err(VerbError::failed)?;
     manager::stopping();
+    if pipeline.has_lost_its_logs() {
+        // Whoever starts daemons is to start this one again, and bans stay as after any failure.
+        return Err(VerbError::Failed("no log is left to read".to_owned()));
+    }
     stopped(&config, &mut pipeline)
 }
 

@@ -1,6 +1,8 @@
 //! What other threads ask of the pipeline: bans and their ends by hand, why somebody is banned,
 //! and to go on by another configuration.
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
 
 use super::{
@@ -181,18 +183,42 @@ impl Core {
         by: &By,
     ) -> Result<usize, FirewallError> {
         let subjects: Vec<IpNet> = subjects.into_iter().collect();
-        let lifted = self.firewall.unban_many(&subjects)?;
-        for subject in &subjects {
+        match self.firewall.unban_many(&subjects) {
+            Ok(lifted) => {
+                self.pardon_each(&subjects, &lifted, by);
+                Ok(lifted.len())
+            }
+            Err(error) => {
+                // Some may have ended before it. A jail that took them to be in force would not
+                // ban them again.
+                let gone = self.not_enforced(subjects);
+                let is_known = |subject: &&IpNet| self.jail.is_known(subject);
+                let lifted: Vec<IpNet> = gone.iter().filter(is_known).copied().collect();
+                self.pardon_each(&gone, &lifted, by);
+                Err(error)
+            }
+        }
+    }
+
+    /// Those of `subjects` that were `lifted` had been banned.
+    fn pardon_each(&mut self, subjects: &[IpNet], lifted: &[IpNet], by: &By) {
+        for subject in subjects {
             self.unsettled.remove(subject);
             self.jail.pardon(subject);
             self.records.ended(subject);
         }
         let how = format!("lifted by hand by {}", by.who);
-        for subject in &lifted {
+        for subject in lifted {
             self.note_by_hand(*subject, "lifted", by);
             self.ended(subject, &how);
         }
         tracing::info!("unban {} addresses and networks: by hand", lifted.len());
-        Ok(lifted.len())
+    }
+
+    /// Those of `subjects` that are surely not banned in the kernel.
+    fn not_enforced(&self, subjects: Vec<IpNet>) -> Vec<IpNet> {
+        let Ok(bans) = self.firewall.view().and_then(|view| view.bans()) else { return Vec::new() };
+        let enforced: HashSet<IpNet> = bans.into_iter().map(|ban| ban.order.subject).collect();
+        subjects.into_iter().filter(|subject| !enforced.contains(subject)).collect()
     }
 }

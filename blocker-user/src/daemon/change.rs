@@ -50,7 +50,7 @@ impl Pipeline {
         for (name, spec) in sources {
             let known = before.iter().position(|feed| feed.name() == name);
             self.feeds.push(match known {
-                Some(at) => before.swap_remove(at),
+                Some(at) => before.swap_remove(at).named_by(&spec),
                 None => {
                     let place = self.places.take(&name);
                     Feed::new(name, Source::new(&spec), place, wall)

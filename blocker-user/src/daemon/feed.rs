@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{pace::Pace, skew::Skew};
 use crate::{
-    source::{Position, Progress, Source, Waiter},
+    source::{Position, Progress, Source, Spec, Waiter},
     store::Place,
     time::LogTime,
 };
@@ -58,6 +58,11 @@ impl Feed {
             lag: Duration::ZERO,
             reached: None,
         }
+    }
+
+    /// It is read on where it is, and is what `spec` says.
+    pub(super) fn named_by(self, spec: &Spec) -> Self {
+        Self { source: self.source.named_by(spec), ..self }
     }
 
     pub(super) fn source(&mut self) -> &mut Source {

@@ -60,6 +60,8 @@ pub struct Pipeline {
     pub(super) places: Places,
     waiter: Waiter,
     pub(super) inbox: Inbox,
+    /// Whether the source that ended last was no input, which alone is to end.
+    has_lost_a_log: bool,
     pub(super) core: Core,
 }
 
@@ -99,7 +101,7 @@ impl Pipeline {
             clocks,
         } = setup;
         if let Some(descriptor) = firewall.descriptor() {
-            waiter.also(descriptor);
+            waiter.also(&descriptor);
         }
         let enforced_in = keeping.as_ref().map(|keeping| &keeping.enforced_in);
         let theirs = firewall.is_inherited() && enforced_in == saved.enforced_in.as_ref();
@@ -131,7 +133,7 @@ impl Pipeline {
         }
         core.own_addresses_changed();
         core.firewall.allow(&core.jail.ignore_list().networks())?;
-        Ok(Self { feeds, places, waiter, inbox, core })
+        Ok(Self { feeds, places, waiter, inbox, has_lost_a_log: false, core })
     }
 
     /// What enforces is from here on kept up even when this ends.
@@ -152,6 +154,12 @@ impl Pipeline {
         }
         self.core.records.close();
         result
+    }
+
+    /// Whether [`Pipeline::run`] has ended though nobody wanted it to.
+    #[must_use]
+    pub fn has_lost_its_logs(&self) -> bool {
+        !self.inbox.stopped() && self.feeds.is_empty() && self.has_lost_a_log
     }
 
     fn read_on(&mut self) -> io::Result<()> {
@@ -198,7 +206,8 @@ impl Pipeline {
             }
         }
         for index in ended.into_iter().rev() {
-            let feed = self.feeds.remove(index);
+            let mut feed = self.feeds.remove(index);
+            self.has_lost_a_log = !matches!(feed.source(), Source::Stdin(_));
             self.places.left(&feed, self.core.clocks.now());
         }
         if !self.core.unsettled.is_empty() && self.feeds.iter().all(Feed::is_live) {

@@ -58,7 +58,7 @@ impl Fifo {
     fn open(&mut self, waiter: &mut Waiter) {
         match open(&self.path) {
             Ok(pipe) => {
-                waiter.also(pipe.descriptor());
+                waiter.also(&pipe.descriptor());
                 self.pipe = Some(pipe);
                 if self.trouble.take().is_some() {
                     tracing::info!("{} can be read now", self.path.display());

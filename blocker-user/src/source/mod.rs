@@ -112,6 +112,16 @@ impl Source {
         }
     }
 
+    /// The same as `spec` has it by now. A log that has been found by a pattern ends when it goes,
+    /// and one that is named does not.
+    #[must_use]
+    pub(crate) fn named_by(self, spec: &Spec) -> Self {
+        match (self, spec) {
+            (Self::Member(member), Spec::File(_)) => Self::File(member.into_tail()),
+            (source, _) => source,
+        }
+    }
+
     /// Goes on where an earlier life of this process had read to. A position that is not of this
     /// kind of source is none.
     pub fn resume(&mut self, position: Position) {

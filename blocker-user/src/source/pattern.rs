@@ -169,6 +169,11 @@ impl Member {
         self.tail.path()
     }
 
+    /// It is named now, and so waited for.
+    pub(super) fn into_tail(self) -> Box<Tail> {
+        self.tail
+    }
+
     pub(super) fn tail(&self) -> &Tail {
         &self.tail
     }

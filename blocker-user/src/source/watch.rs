@@ -4,10 +4,10 @@
 use std::{
     collections::BTreeSet,
     fs::OpenOptions,
-    io,
+    io, mem,
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
@@ -42,7 +42,9 @@ pub struct Waiter {
     /// `None` where there is none to be had, or none is wanted.
     inotify: Option<Inotify>,
     waker: Waker,
-    others: Vec<Arc<OwnedFd>>,
+    /// Not kept open by this: the end of a pipe that nobody reads any more would be ready for
+    /// ever.
+    others: Vec<Weak<OwnedFd>>,
     stdin: bool,
     /// Whether something is read that inotify does not tell of.
     polls: bool,
@@ -99,23 +101,27 @@ impl Waiter {
         self.waker.clone()
     }
 
-    /// Waits for `descriptor` as well. Whoever gave it reads what is there after each wait.
-    pub fn also(&mut self, descriptor: Arc<OwnedFd>) {
-        self.others.push(descriptor);
+    /// Waits for `descriptor` as well, for as long as whoever gave it keeps it open. He reads
+    /// what is there after each wait.
+    pub fn also(&mut self, descriptor: &Arc<OwnedFd>) {
+        self.others.push(Arc::downgrade(descriptor));
     }
 
-    /// Waits for `descriptor` no longer, and keeps it open no longer.
+    /// Waits for `descriptor` no longer.
     pub(super) fn forget(&mut self, descriptor: &Arc<OwnedFd>) {
-        self.others.retain(|other| !Arc::ptr_eq(other, descriptor));
+        self.others.retain(|other| other.as_ptr() != Arc::as_ptr(descriptor));
     }
 
     /// Returns when a watched file changed, somebody called [`Waker::wake`], a descriptor
     /// is readable, or after a second at most.
     pub fn wait(&mut self) -> io::Result<()> {
+        self.others.retain(|other| other.strong_count() > 0);
+        let others: Vec<Arc<OwnedFd>> = self.others.iter().filter_map(Weak::upgrade).collect();
         let mut fds = vec![PollFd::new(&*self.waker.0, PollFlags::IN)];
         fds.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify, PollFlags::IN)));
-        fds.extend(self.others.iter().map(|other| PollFd::new(&**other, PollFlags::IN)));
-        if self.stdin {
+        fds.extend(others.iter().map(|other| PollFd::new(&**other, PollFlags::IN)));
+        // Whoever reads it says so before each wait; a reload may have ended that.
+        if mem::take(&mut self.stdin) {
             fds.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
         }
         match poll(&mut fds, Some(if self.polls { &POLLING } else { &MAX_WAIT })) {
@@ -226,4 +232,32 @@ fn ask_again(path: &Path) {
     let Ok(flags) = i32::try_from(OFlags::NONBLOCK.bits()) else { return };
     // Who reads it says that it cannot be opened.
     let _opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Instant};
+
+    use super::{MAX_WAIT, Waiter};
+
+    #[test]
+    fn a_pipe_that_nobody_reads_any_more_wakes_nobody() {
+        let mut waiter = Waiter::polling().unwrap();
+        waiter.polls = false;
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let reader = Arc::new(reader);
+        waiter.also(&reader);
+        // Its end is there to be read, and stays.
+        drop(writer);
+        let full = std::time::Duration::try_from(MAX_WAIT).unwrap();
+        let mut waits_in_full = || {
+            let start = Instant::now();
+            waiter.wait().unwrap();
+            start.elapsed() >= full
+        };
+        assert!(!waits_in_full());
+        drop(reader);
+        assert!(waits_in_full());
+        assert!(waiter.others.is_empty());
+    }
 }

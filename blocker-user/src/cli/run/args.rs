@@ -218,13 +218,31 @@ impl Before {
         }
     }
 
-    /// Whether its logs were looked for, and are not named by now either.
-    fn has_chosen(&self, now: &Settings) -> bool {
-        let nothing_named = |settings: &Settings| {
-            settings.logpath.is_empty() && settings.backend != Backend::Systemd
-        };
-        nothing_named(&self.settings) && nothing_named(now)
+    /// The logs of `loaded`, of a daemon that can look for none any more.
+    fn logs(&self, loaded: &Loaded) -> Result<logs::Logs, VerbError> {
+        match (nothing_named(&self.settings), nothing_named(&loaded.settings)) {
+            // Which log was found stays; what of a journal is Dovecot's may be another by now.
+            (true, true) => {
+                let again = |spec: &Spec| match spec {
+                    Spec::Journal(_) => Spec::Journal(loaded.settings.journal()),
+                    spec => spec.clone(),
+                };
+                Ok(logs::Logs { specs: self.logs.iter().map(again).collect(), why: None })
+            }
+            // Neither doveconf nor journalctl would answer, and what is left is a guess.
+            (false, true) if self.reach.is_some() => Err(VerbError::Usage(
+                "no logpath is named any more, and a daemon that Landlock confines cannot ask \
+                 Dovecot where it logs: name it, or restart"
+                    .to_owned(),
+            )),
+            _ => logs::of(loaded),
+        }
     }
+}
+
+/// Whether the log is to be looked for.
+fn nothing_named(settings: &Settings) -> bool {
+    settings.logpath.is_empty() && settings.backend != Backend::Systemd
 }
 
 impl RunArgs {
@@ -268,10 +286,8 @@ impl RunArgs {
             ));
         }
         let logs::Logs { specs: logs, why } = match before {
-            Some(before) if before.has_chosen(&loaded.settings) => {
-                logs::Logs { specs: before.logs.clone(), why: None }
-            }
-            Some(_) | None => logs::of(&loaded)?,
+            Some(before) => before.logs(&loaded)?,
+            None => logs::of(&loaded)?,
         };
         if let Some(why) = why {
             let names: Vec<String> = logs.iter().map(ToString::to_string).collect();
@@ -307,10 +323,50 @@ impl RunArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Args as _, Command};
+    use std::time::Duration;
 
-    use super::{GuardFlags, PolicyFlags};
-    use crate::config::{Settings, find};
+    use clap::{Args as _, Command};
+    use jiff::tz::TimeZone;
+
+    use super::{Before, GuardFlags, KnownNames, PolicyFlags};
+    use crate::{
+        config::{Loaded, Settings, find},
+        sandbox::Reach,
+        source::Spec,
+    };
+
+    fn confined(logpath: &[&str], logs: Vec<Spec>) -> Before {
+        let logpath = logpath.iter().map(|&it| it.to_owned()).collect();
+        Before {
+            settings: Settings { logpath, ..Settings::default() },
+            logs,
+            reach: Some(Reach::default()),
+            zone: TimeZone::UTC,
+            names: KnownNames::default(),
+        }
+    }
+
+    #[test]
+    fn whoever_can_ask_nobody_guesses_no_log() {
+        let before = confined(&["/a.log"], vec![Spec::File("/a.log".into())]);
+        let refused = before.logs(&Loaded::defaults()).err().unwrap().to_string();
+        assert!(refused.starts_with("no logpath is named any more"), "{refused}");
+        let mut loaded = Loaded::defaults();
+        loaded.settings.logpath = vec!["/none-such/b.log".to_owned()];
+        let logs = before.logs(&loaded).unwrap().specs;
+        assert_eq!(logs, [Spec::File("/none-such/b.log".into())]);
+    }
+
+    #[test]
+    fn a_log_that_was_found_stays_and_its_entries_may_be_others() {
+        let file = Spec::File("/a.log".into());
+        let journal = Spec::Journal(Settings::default().journal());
+        let before = confined(&[], vec![file.clone(), journal]);
+        let mut loaded = Loaded::defaults();
+        loaded.settings.findtime = Duration::from_secs(3_000_000);
+        let logs = before.logs(&loaded).unwrap().specs;
+        assert_eq!(logs, [file, Spec::Journal(loaded.settings.journal())]);
+    }
 
     #[test]
     fn the_help_has_the_defaults_of_the_settings() {

@@ -88,7 +88,8 @@ pub(super) fn say(config: &Config) {
 pub(super) fn lacking(started: &Reach, before: &Before, now: &Config) -> Vec<String> {
     let mut lacking = Vec::new();
     // Those that stay are read as well as they were.
-    for log in now.logs.iter().filter(|log| !before.logs.contains(log)) {
+    let is_read = |log: &Spec| before.logs.iter().any(|it| takes_the_same(it, log));
+    for log in now.logs.iter().filter(|log| !is_read(log)) {
         let out_of_reach = |share: Share| match share {
             Share::Nothing(path) => Some(path),
             share => share.path().filter(|path| !started.covers(path)),
@@ -106,6 +107,14 @@ pub(super) fn lacking(started: &Reach, before: &Before, now: &Config) -> Vec<Str
         lacking.push("name servers, for the host names in ignoreip".to_owned());
     }
     lacking
+}
+
+/// Of a journal, other entries are in the same files.
+fn takes_the_same(one: &Spec, other: &Spec) -> bool {
+    match (one, other) {
+        (Spec::Journal(one), Spec::Journal(other)) => one.place == other.place,
+        (one, other) => one == other,
+    }
 }
 
 fn shares_of(log: &Spec) -> Vec<Share> {

@@ -47,6 +47,8 @@ struct Kernel {
     is_full: bool,
     /// How often a ban was ended by itself, and not with others.
     ended_singly: Rc<Cell<usize>>,
+    /// After how many of them it refuses to end more.
+    refuses_after: Rc<Cell<Option<usize>>>,
 }
 
 impl Firewall for Kernel {
@@ -64,7 +66,10 @@ impl Firewall for Kernel {
         self.bans.unban(subject)
     }
     fn unban_many(&mut self, subjects: &[IpNet]) -> Result<Vec<IpNet>, FirewallError> {
-        self.bans.unban_many(subjects)
+        let Some(most) = self.refuses_after.get() else { return self.bans.unban_many(subjects) };
+        let (ended, left) = subjects.split_at(most.min(subjects.len()));
+        self.bans.unban_many(ended)?;
+        left.first().map_or(Ok(ended.to_vec()), |subject| Err(FirewallError::Full(*subject)))
     }
     fn allow(&mut self, networks: &[IpNet]) -> Result<(), FirewallError> {
         self.bans.allow(networks)

@@ -48,7 +48,7 @@ impl Child {
         };
         match opened {
             Ok((out, errors)) => {
-                waiter.also(out.descriptor());
+                waiter.also(&out.descriptor());
                 Ok(Self { process, errors, out: Output::Open(out) })
             }
             Err(error) => {
@@ -71,7 +71,7 @@ impl Child {
         let end = process.and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok());
         let end = end.map(Arc::new);
         if let Some(end) = &end {
-            waiter.also(Arc::clone(end));
+            waiter.also(end);
         }
         self.out = Output::Closed(Instant::now(), end);
         Progress::Ended

@@ -67,3 +67,20 @@ fn all_that_have_ended_before_a_start_are_removed_at_once() {
     host.start();
     has_ended_at_once(host);
 }
+
+#[test]
+fn what_is_lifted_before_an_error_is_known_to_be() {
+    let mut host = with_a_list();
+    host.kernel.refuses_after.set(Some(50));
+    let core = &mut host.daemon.as_mut().unwrap().core;
+    let all = (0..CLIENTS).map(|client| IpNet::from(address(client)));
+    core.unban_each(all, &by()).unwrap_err();
+    let seen = host.seen();
+    assert_eq!((seen.enforced.len(), seen.decided.len()), (150, 150));
+    assert!(seen.enforced.keys().eq(seen.decided.keys()));
+    // Nor does a restart bring them back.
+    host.keep();
+    host.kill();
+    host.start();
+    assert_eq!(host.seen().decided.len(), 150);
+}

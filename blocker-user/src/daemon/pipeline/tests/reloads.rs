@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Host, address};
 use crate::{
     jail::{Bantime, Policy},
-    source::Spec,
+    source::{Source, Spec},
 };
 
 fn policy() -> Policy {
@@ -88,6 +88,24 @@ fn what_a_pattern_finds_later_is_gone_on_with() {
     host.settle();
     let seen = host.seen();
     assert_eq!((seen.enforced.len(), seen.totals.lines), (0, 3));
+    host.guess(2, 7, "alice");
+    assert_eq!(host.seen().totals.lines, 4);
+}
+
+#[test]
+fn what_a_pattern_has_found_and_is_named_by_now_is_waited_for() {
+    let mut host = let_go();
+    host.keep();
+    host.kill();
+    let pattern = Spec::Pattern(host.dir.path().join("m*.log").display().to_string());
+    host.logs = vec![Spec::Member(host.log()), pattern];
+    host.start();
+    let log = log(&host);
+    host.follow(&[log]);
+    let daemon = host.daemon.as_mut().unwrap();
+    assert_eq!(daemon.feeds.len(), 1);
+    assert!(daemon.feeds.iter_mut().all(|feed| matches!(feed.source(), Source::File(_))));
+    // It has been read before, and is read on.
     host.guess(2, 7, "alice");
     assert_eq!(host.seen().totals.lines, 4);
 }
