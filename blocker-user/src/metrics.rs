@@ -32,8 +32,11 @@ pub struct Snapshot<'a> {
     /// Of each family.
     pub max_bans: u32,
     pub attachments: Vec<Attachment>,
+    /// How many interfaces are to be guarded.
+    pub wanted: usize,
     pub dry_run: bool,
     pub mode: String,
+    pub started_at: LogTime,
 }
 
 /// How full the maps of bans are.
@@ -114,6 +117,8 @@ pub fn text(of: &Snapshot<'_>) -> Result<String, fmt::Error> {
     let help = "The version that runs, and which lines count";
     // A gauge, since Prometheus's older text format, which promtool reads, has no type for it.
     page.gauges("build_info", help, [(build.to_vec(), 1)]);
+    let help = "When the daemon started, in Unix time";
+    page.seconds("start_time", help, of.started_at.as_micros());
     logs(&mut page, of);
     bans(&mut page, of);
     kernel(&mut page, of);
@@ -197,6 +202,8 @@ fn kernel(page: &mut Page, of: &Snapshot<'_>) {
     page.gauges("attached", help, attached);
     let count = i64::try_from(of.attachments.len()).unwrap_or(i64::MAX);
     page.gauge("attached_interfaces", "How many these are", count);
+    let wanted = i64::try_from(of.wanted).unwrap_or(i64::MAX);
+    page.gauge("wanted_interfaces", "How many interfaces it is to be attached to", wanted);
     page.gauge("dry_run", "1 where nothing is dropped, by intention", i64::from(of.dry_run));
 }
 

@@ -11,23 +11,46 @@ use std::{
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use super::{
     answer,
     context::Context,
     server::{finish, http},
-    socket::SocketError,
 };
 
 /// Prometheus needs one at a time.
 const MAX_CONNECTIONS: usize = 8;
 
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, SocketError> {
-    let failed = |source: io::Error| SocketError::Metrics { address, source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
+/// `None` where that cannot be. It stops no start, since bans are worth more than numbers, and a
+/// port that somebody else has got at boot would keep doveblock away for ever.
+pub(super) fn bind(address: SocketAddr) -> Option<TcpListener> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let said = |error: &io::Error| {
+        tracing::error!(
+            "metrics are not served on {address}: {error}; {}; everything else goes on, and the \
+             control socket has /metrics, too",
+            advice(error)
+        );
+    };
+    listen().inspect_err(said).ok()
+}
+
+/// What to do about it.
+fn advice(error: &io::Error) -> &'static str {
+    // What systemd answers with in place of the kernel, going by RestrictAddressFamilies=.
+    if Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT) {
+        "with the packaged unit, copy /usr/share/doc/doveblock/examples/metrics.conf to \
+         /etc/systemd/system/doveblock.service.d/, then `systemctl daemon-reload` and \
+         `systemctl restart doveblock`"
+    } else {
+        "free that port or name another address as `metrics`, then restart doveblock"
+    }
 }
 
 /// Never ends, whether there is anything to serve or not.

@@ -36,7 +36,8 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(60);
 const MAX_READERS: usize = 4;
 
 /// A bound socket that is not served yet: it is bound before anything is attached, so that
-/// a socket that cannot be had stops the start in time.
+/// a socket that cannot be had stops the start in time. What is only for the comfort of others,
+/// its group and the port for metrics, stops no start: without one nobody would be banned.
 pub struct Server {
     listener: UnixListener,
     place: Arc<Place>,
@@ -64,7 +65,7 @@ impl Server {
         let ready = ready().map_err(|source| SocketError::Io { path: path.to_owned(), source })?;
         let (listener, place) = Place::take(path)?;
         places.group.as_deref().map_or(Ok(()), |group| place.give_to(group))?;
-        let scrapes = places.metrics.map(scrape::bind).transpose()?;
+        let scrapes = places.metrics.and_then(scrape::bind);
         Ok(Self { listener, place: Arc::new(place), ready: Some(ready), scrapes })
     }
 

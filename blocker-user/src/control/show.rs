@@ -96,19 +96,23 @@ pub(super) fn top(context: &Context) -> Result<Top, Refusal> {
 }
 
 pub(super) fn metrics(context: &Context) -> Result<String, Refusal> {
+    // Once, and not for each ban while others wait for the view: it is a copy.
+    let Shown { policy, max_bans, mode, .. } = context.shown();
     let view = context.view();
     let mut entries = metrics::Entries::default();
     for ban in view.bans()? {
-        entries.add(&ban.order.subject, context.shown().policy.ipv6_prefix);
+        entries.add(&ban.order.subject, policy.ipv6_prefix);
     }
     let snapshot = Snapshot {
         stats: &context.stats,
         counters: view.counters()?,
         entries,
-        max_bans: context.shown().max_bans,
+        max_bans,
         attachments: view.attachments(),
+        wanted: context.wanted.len(),
         dry_run: context.dry_run,
-        mode: context.shown().mode,
+        mode,
+        started_at: context.started_at,
     };
     metrics::text(&snapshot).map_err(|error| Refusal::Failed(error.to_string()))
 }

@@ -53,10 +53,6 @@ pub enum SocketError {
          name another one as socket_group"
     )]
     UnknownGroup(String),
-    #[error("cannot give {} to the group {group}: {source}", path.display())]
-    Group { path: PathBuf, group: String, source: io::Error },
-    #[error("cannot serve metrics on {address}: {source}; `metrics` names another address")]
-    Metrics { address: std::net::SocketAddr, source: io::Error },
     #[error("cannot listen on {}: {source}; --socket names another place", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -65,7 +61,7 @@ impl SocketError {
     /// Whether another --socket would help.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Group { .. } | Self::Metrics { .. })
+        !matches!(self, Self::Io { .. })
     }
 }
 
@@ -112,15 +108,21 @@ impl Place {
         Ok((listener, Self { path: path.to_owned(), identity }))
     }
 
-    /// Lets the members of `group` use the socket as well.
+    /// Lets the members of `group` use the socket as well. Where the process may not do that, as
+    /// under the packaged unit, fewer can use it than should, and that is said: nobody would be
+    /// banned if it stopped the start.
     pub(super) fn give_to(&self, group: &str) -> Result<(), SocketError> {
         let found = Group::from_name(group).ok().flatten();
         let gid = found.ok_or_else(|| SocketError::UnknownGroup(group.to_owned()))?.gid;
-        chown(&self.path, None, Some(gid.as_raw())).map_err(|source| SocketError::Group {
-            path: self.path.clone(),
-            group: group.to_owned(),
-            source,
-        })
+        if let Err(error) = chown(&self.path, None, Some(gid.as_raw())) {
+            tracing::error!(
+                "cannot give {} to the group {group}: {error}; the control socket stays with this \
+                 process's own group; with the packaged unit, a drop-in with Group={group} does \
+                 it in place of socket_group",
+                self.path.display()
+            );
+        }
+        Ok(())
     }
 
     /// Removes the socket, unless it has been replaced by somebody else's meanwhile.

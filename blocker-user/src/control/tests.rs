@@ -179,6 +179,20 @@ fn a_configuration_that_is_wrong_is_refused_with_what_is_wrong() {
 }
 
 #[test]
+fn neither_a_port_that_is_taken_nor_a_group_stops_a_start_but_one_that_there_is_not_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics = Some(taken.local_addr().unwrap());
+    // Only root may give a file to root's group.
+    let group = Some("root".to_owned());
+    let places = Places { socket: dir.path().join("sock"), group, metrics };
+    drop(Server::bind(&places).unwrap());
+    let places = Places { group: Some("no-such-group".to_owned()), ..places };
+    let Err(error) = Server::bind(&places) else { panic!("there is no such group") };
+    assert!(error.is_usage() && error.to_string().contains("no-such-group"), "{error}");
+}
+
+#[test]
 fn the_metrics_are_on_the_socket() {
     let world = World::new(3);
     let answer = world.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -23,6 +23,7 @@ mod steady;
 mod takeover;
 mod told;
 mod trail;
+mod unwritten;
 
 use std::{
     hash::{BuildHasher as _, RandomState},

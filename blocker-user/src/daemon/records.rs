@@ -6,20 +6,17 @@
 //! What somebody did by hand goes there before he hears that it is done.
 
 use std::{
-    collections::HashMap,
     mem,
     time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
 
-use super::places::Places;
+use super::{places::Places, unwritten::Unwritten};
 use crate::{
     firewall::Order,
     jail::Jail,
-    store::{
-        Ban, Batch, Dropped, Ending, Happened, Place, Seeds, Step, Store, Tally, Totals, What,
-    },
+    store::{Ban, Batch, Dropped, Ending, Place, Seeds, Step, Store, Tally, Totals, What},
     time::LogTime,
 };
 
@@ -30,8 +27,12 @@ const QUIET: Duration = Duration::from_secs(60);
 const COUNTING: Duration = Duration::from_secs(10);
 /// How long the end of the daemon waits for the last batch.
 const LAST: Duration = Duration::from_secs(3);
+/// How long a batch takes at most where the disk does not hang.
+const SLOW: Duration = Duration::from_secs(60);
 /// The cause of a ban of which nothing else is known.
 const BEFORE: &str = "in force before this daemon";
+/// That of one which may have been forgotten again before it could be written.
+const UNKNOWN: &str = "not known any more, since the database could not be written";
 
 /// A store and what only the pipeline knows of it.
 pub struct Keeping {
@@ -45,11 +46,8 @@ pub struct Keeping {
 pub(super) struct Records {
     /// `None` where no state is kept.
     keeping: Option<Keeping>,
-    /// Not written yet; `None` for those that ended.
-    bans: HashMap<IpNet, Option<Ban>>,
-    endings: Vec<(IpNet, Ending)>,
+    unwritten: Unwritten,
     tally: Tally,
-    happened: Vec<Happened>,
     /// When it was asked last what the kernel has dropped, and the answer.
     counted_at: Option<Instant>,
     dropped: Option<(u64, u64)>,
@@ -70,8 +68,7 @@ impl Records {
 
     pub(super) fn banned(&mut self, ban: Ban) {
         if self.keeping.is_some() {
-            self.happened.push(Happened::Banned(Ban { steps: Vec::new(), ..ban.clone() }));
-            self.bans.insert(ban.subject, Some(ban));
+            self.unwritten.banned(ban, self.is_stuck());
         }
     }
 
@@ -81,16 +78,23 @@ impl Records {
 
     pub(super) fn ended(&mut self, subject: &IpNet) {
         if self.keeping.is_some() {
-            self.bans.insert(*subject, None);
+            self.unwritten.ended(*subject, self.is_stuck());
         }
     }
 
     /// How it ended.
     pub(super) fn ending(&mut self, subject: IpNet, ending: Ending) {
         if self.keeping.is_some() {
-            self.happened.push(Happened::Ended(subject, ending.clone()));
-            self.endings.push((subject, ending));
+            self.unwritten.ending(subject, ending, self.is_stuck());
         }
+    }
+
+    /// Whether nothing can be written for now, or nobody knows when.
+    fn is_stuck(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|Keeping { store, .. }| {
+            let is_slow = self.written_at.is_some_and(|at| at.elapsed() > SLOW);
+            store.is_failing() || (is_slow && !store.is_idle())
+        })
     }
 
     /// For the report, by the hour.
@@ -121,14 +125,7 @@ impl Records {
     /// The wall clock was set forth by so many microseconds.
     pub(super) fn clock_was_set(&mut self, by_micros: i64) {
         self.set_by = self.set_by.saturating_add(by_micros);
-        for ban in self.bans.values_mut().flatten() {
-            *ban = ban.moved(by_micros);
-        }
-        for happened in &mut self.happened {
-            if let Happened::Banned(ban) = happened {
-                *ban = ban.moved(by_micros);
-            }
-        }
+        self.unwritten.clock_was_set(by_micros);
     }
 
     /// Whether a batch is to be made now.
@@ -164,10 +161,10 @@ impl Records {
         let mut batch = Batch { totals, places, ..Batch::default() };
         if store.take_blank() {
             jail.track(false);
-            let known = mem::take(&mut self.bans);
-            let order = |order: &Order| (order.subject, Some(ban(order, BEFORE, 0)));
-            self.bans = every().iter().map(order).chain(known).collect();
+            self.unwritten.add(every().iter().map(|order| ban(order, BEFORE, 0)).collect());
             batch.all = true;
+        } else if self.unwritten.lacks_bans() {
+            self.unwritten.add(every().iter().map(|order| ban(order, UNKNOWN, 0)).collect());
         }
         batch.jail = jail.changes();
         let now = Some((batch.totals, batch.places.clone()));
@@ -179,11 +176,9 @@ impl Records {
         let is_nothing = !batch.all
             && batch.dropped.is_none()
             && self.tally.is_empty()
-            && self.happened.is_empty()
             && now == self.last
             && batch.jail.is_empty()
-            && self.bans.is_empty()
-            && self.endings.is_empty()
+            && self.unwritten.is_empty()
             && left.are_written()
             && self.set_by == 0;
         if is_nothing {
@@ -193,14 +188,12 @@ impl Records {
         self.last = now;
         self.dropped = batch.dropped.map(told).or(self.dropped);
         batch.tally = mem::take(&mut self.tally);
-        batch.happened = mem::take(&mut self.happened);
         batch.places.extend(left.take_unwritten(batch.all));
         batch.seeds = Some(*seeds);
         batch.enforced_in = Some(enforced_in.clone());
         batch.set_by = mem::take(&mut self.set_by);
         batch.forget_before = Some(wall.before(jail.policy().dbpurgeage));
-        batch.endings = mem::take(&mut self.endings);
-        batch.bans = mem::take(&mut self.bans).into_iter().collect();
+        self.unwritten.hand_over(&mut batch);
         batch.after = mem::take(&mut self.after);
         store.write(batch);
     }

@@ -18,8 +18,10 @@ fn page() -> String {
         entries,
         max_bans: 1000,
         attachments: vec![Attachment { interface: "eth0".to_owned(), is_generic: true }],
+        wanted: 2,
         dry_run: false,
         mode: "aggressive".to_owned(),
+        started_at: crate::time::LogTime::from_secs(1_795_530_000),
     };
     text(&snapshot).unwrap()
 }
@@ -54,6 +56,8 @@ fn tells_every_number_and_ends() {
         r#"doveblock_map_capacity{map="bans_v4"} 1000"#,
         r#"doveblock_attached{interface="eth0",mode="generic"} 1"#,
         "doveblock_attached_interfaces 1",
+        "doveblock_wanted_interfaces 2",
+        "doveblock_start_time_seconds 1795530000.0",
         "doveblock_log_behind_bytes 512",
         "doveblock_log_lag_seconds 12.0",
         "doveblock_last_line_timestamp_seconds 1795539600.0",

@@ -121,6 +121,8 @@ pub struct Saved {
 pub struct Batch {
     /// Whether nothing of what is there is of any worth.
     pub all: bool,
+    /// Whether `bans` are all that are in force, and others that are there have ended.
+    pub every_ban: bool,
     pub jail: Changes,
     /// By so many microseconds the wall clock was set forth since the last batch.
     pub set_by: i64,

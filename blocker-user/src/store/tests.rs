@@ -76,6 +76,17 @@ fn gives_back_what_it_was_given() {
 }
 
 #[test]
+fn of_every_ban_in_force_no_other_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path()).unwrap();
+    write(&store, batch(&[ban("192.0.2.7"), ban("192.0.2.8")]));
+    write(&store, Batch { every_ban: true, ..batch(&[ban("192.0.2.9")]) });
+    store.close(PATIENCE);
+    let (_, saved) = open(dir.path()).unwrap();
+    assert_eq!(saved.bans, [ban("192.0.2.9")]);
+}
+
+#[test]
 fn what_happened_is_told_once_and_for_ninety_days() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path()).unwrap();

@@ -221,6 +221,9 @@ fn put_bans(transaction: &Transaction<'_>, batch: &Batch) -> Result<()> {
             [batch.set_by],
         )?;
     }
+    if batch.every_ban {
+        transaction.execute("DELETE FROM bans", [])?;
+    }
     let mut put =
         transaction.prepare("INSERT OR REPLACE INTO bans VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let mut delete = transaction.prepare("DELETE FROM bans WHERE subject = ?1")?;

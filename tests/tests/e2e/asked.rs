@@ -357,5 +357,7 @@ fn child_of(pid: u32) -> Result<Option<rustix::process::Pid>> {
 
 fn alerts(_: &World) -> Result<()> {
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/prometheus/doveblock.rules.yml");
-    run(command("promtool").args(["check", "rules", rules])).map(drop)
+    run(command("promtool").args(["check", "rules", rules]))?;
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/alerts.yml");
+    run(command("promtool").args(["test", "rules", cases])).map(drop)
 }
