@@ -29,12 +29,15 @@ const SOCKET: &str = "/run/doveblock/doveblock.sock";
 
 /// Makes the mount namespace. Everything that a command may write to is on a layer that ends with
 /// it; `$1` is the world's directory, `$2` the program, `$3` Dovecot's configuration, `$4` its log,
-/// `$5` the repository.
+/// `$5` the repository, which may be below what is hidden here.
 const SET: &str = r#"
 set -e
 mount -t tmpfs tmpfs /mnt
-mkdir /mnt/world /mnt/bin
+mkdir -p /mnt/world /mnt/bin /mnt/here/packaging
 mount --bind "$1" /mnt/world
+touch /mnt/bin/doveblock
+mount --bind "$2" /mnt/bin/doveblock
+mount --bind "$5/packaging" /mnt/here/packaging
 for place in etc var; do
     mkdir -p /mnt/$place/upper /mnt/$place/work
     mount -t overlay overlay \
@@ -47,12 +50,9 @@ mount -t tmpfs tmpfs /run
 mount -t bpf bpf /sys/fs/bpf
 rm -rf /etc/doveblock /var/lib/doveblock /var/log/mail.log*
 mkdir -p /etc/doveblock/doveblock.d
-ln -s "$2" /mnt/bin/doveblock
 ln -s "$4" /var/log/mail.log
 printf '#!/bin/sh\nexec /usr/bin/doveconf -c %s "$@"\n' "$3" > /mnt/bin/doveconf
 chmod +x /mnt/bin/doveconf
-mkdir /mnt/here
-ln -s "$5/packaging" /mnt/here/packaging
 echo '203.0.113.9    # the first one' > /mnt/here/list.txt
 echo set
 exec sleep infinity
