@@ -108,13 +108,16 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), St
     if found > known {
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
-    // Only a file in which there is nothing yet can be made one that gives space back.
-    //
+    // Only a file in which there is nothing yet can be made one that gives space back. To one that
+    // is such already this would write, which a full disk must not be asked for.
+    if tables == 0 {
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL").map_err(&sqlite)?;
+    }
     // Readers are never in the way of the writer, nor he in theirs. Without a sync at each
     // transaction a power cut can cost the last ones, but not their consistency.
     connection
         .execute_batch(
-            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
              PRAGMA journal_size_limit = 16777216",
         )
         .map_err(&sqlite)?;
