@@ -22,7 +22,8 @@ pub(super) async fn history(
     read(context, move |context| {
         let Some(reader) = &context.past else {
             return Err(Refusal::Failed(
-                "nothing is known of what was done: this daemon keeps no state (--dry-run)"
+                "nothing is known of what was done: this daemon keeps no state, as it runs with --dry-run \
+                 or could not open its database; its log says why"
                     .to_owned(),
             ));
         };

@@ -42,13 +42,17 @@ pub(super) fn reached(answer: &Result<Status, ClientError>, socket: &Path) -> It
 /// `here` is the version of the program that asks, which is the one on disk.
 pub(super) fn version(running: &str, here: &str, is_replaced: Option<bool>) -> Item {
     const CHECK: &str = "version";
-    const TODO: &str = "restart it: `systemctl restart doveblock`; bans stay in force";
+    const ADVICE: &str = "restart it: `systemctl restart doveblock`; bans stay in force";
     if running != here {
-        return Item::warning(CHECK, format!("doveblock {running} runs, and this is {here}"), TODO);
+        return Item::warning(
+            CHECK,
+            format!("doveblock {running} runs, and this is {here}"),
+            ADVICE,
+        );
     }
     match is_replaced {
         Some(true) => {
-            Item::warning(CHECK, "its program was replaced on disk since it was started", TODO)
+            Item::warning(CHECK, "its program was replaced on disk since it was started", ADVICE)
         }
         Some(false) | None => Item::ok(CHECK, format!("what runs is what is on disk: {running}")),
     }

@@ -81,7 +81,7 @@ pub(super) fn file(facts: &FileFacts, now: LogTime) -> Item {
 /// `line` is the date of the last line of a file that was `written` last then.
 pub(super) fn dates(name: &str, line: LogTime, written: LogTime, findtime: Duration) -> Item {
     const CHECK: &str = "dates";
-    const TODO: &str = "compare `date` here with the lines: the clock or the time zone of what \
+    const ADVICE: &str = "compare `date` here with the lines: the clock or the time zone of what \
         writes the log is another one than doveblock's (`systemctl restart doveblock` after a \
         change of /etc/localtime); dates with an offset, as of Dovecot's log_timestamp, end the \
         doubt";
@@ -91,7 +91,7 @@ pub(super) fn dates(name: &str, line: LogTime, written: LogTime, findtime: Durat
         return Item::warning(
             CHECK,
             format!("{name}: its last line is dated {secs} s later than it was written"),
-            TODO,
+            ADVICE,
         );
     }
     if late > SKEW {
@@ -99,8 +99,8 @@ pub(super) fn dates(name: &str, line: LogTime, written: LogTime, findtime: Durat
             format!("{name}: its last line is dated {} s before it was written", late.as_secs());
         // A line as old as that cannot make a ban any more.
         return match late > findtime {
-            true => Item::fault(CHECK, what + ", longer than findtime", TODO),
-            false => Item::warning(CHECK, what, TODO),
+            true => Item::fault(CHECK, what + ", longer than findtime", ADVICE),
+            false => Item::warning(CHECK, what, ADVICE),
         };
     }
     Item::ok(CHECK, format!("{name}: its last line is dated as it was written"))
